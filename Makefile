@@ -1,0 +1,52 @@
+# The two commands: `make run` (the demo) and `make test`. Everything is installed into .venv from the lock files.
+PYTHON ?= python3
+UV := .venv/bin/uv
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: install install-dev run test test-deps check fmt bench lock clean
+
+run: install
+	.venv/bin/trackway up --demo
+
+install: .venv/.installed
+install-dev: .venv/.installed-dev
+
+.venv/bin/uv:
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet uv==0.13.9
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/uv
+	$(UV) pip install --quiet --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	$(UV) pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+test-deps: install-dev
+	tests/install-services
+
+test: test-deps
+	.venv/bin/python -m pytest
+
+check: install-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python tests/house.py
+
+fmt: install-dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: test-deps
+	.venv/bin/python -m bench
+
+lock: .venv/bin/uv
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --group dev pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv var

@@ -1,0 +1,1 @@
+"""HTTP in: protocols become canonical events, and events become durable."""

@@ -1,0 +1,48 @@
+"""Settings of the event log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class LogSettings(BaseModel):
+    """Where the log is and how long to wait for it. Times are in seconds, sizes in bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: Path = Field(
+        Path("var"),
+        description="Folder of all this process keeps: embedded log and store, spool, secret, admin token.",
+    )
+    log: str = Field(
+        "",
+        description="The event log: `kafka://host:9092,host2:9092`, `kafka+ssl://user:password@host:9093"
+        "?sasl_mechanism=SCRAM-SHA-256&ca=/path/ca.pem` or `sqlite:///folder`. Default: `sqlite:///<data>/log`.",
+    )
+    topic_prefix: str = Field(
+        "trackway.", pattern=r"^[a-zA-Z0-9._-]{1,100}$", description="What every topic's name begins with."
+    )
+    append_deadline: float = Field(
+        1.0, gt=0, description="Seconds an append may wait for the log before it is refused with 503."
+    )
+    drain_time: float = Field(
+        25.0, gt=0, description="Seconds a stopping process may take to finish what is in flight."
+    )
+
+    @field_validator("log")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value and not value.startswith(("kafka://", "kafka+ssl://", "sqlite:///")):
+            raise ValueError("must begin with kafka://, kafka+ssl:// or sqlite:///")
+        return value
+
+    @property
+    def is_kafka(self) -> bool:
+        return self.log.startswith("kafka")
+
+    @property
+    def log_folder(self) -> Path:
+        """The embedded log's folder; meaningless on Kafka."""
+        return Path(self.log.removeprefix("sqlite:///")) if self.log else self.data / "log"
