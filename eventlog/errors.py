@@ -1,4 +1,4 @@
-"""Three kinds of failure: the sender's (Rejected), ours for now (Unavailable), and a record no rule can read (Poison)."""
+"""Three kinds of failure: the sender's (Rejected), ours for now (Unavailable), a record nobody can read (Poison)."""
 
 from __future__ import annotations
 

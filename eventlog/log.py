@@ -97,7 +97,7 @@ class Consumer(Protocol):
         """Join. Raises Unavailable when the log does not answer."""
 
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
-        """Records of the assigned partitions in offset order per partition; empty after `timeout` seconds without any."""
+        """Records of the assigned partitions in offset order per partition; empty after `timeout` s without."""
 
     def assignment(self) -> frozenset[Partition]:
         """The partitions owned now."""
@@ -119,7 +119,7 @@ class Consumer(Protocol):
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition a key belongs to: CRC-32, as librdkafka's `consistent` partitioner has it (not Java's murmur2)."""
+    """The partition of a key: CRC-32, as librdkafka's `consistent` partitioner has it (not Java's murmur2)."""
     return zlib.crc32(key) % partitions
 
 

@@ -17,7 +17,7 @@ MAX_PREFIX_CHARACTERS: Final = 1024
 
 @with_config(ConfigDict(extra="forbid"))
 class Outcome(TypedDict, total=False):
-    """A rejected, filtered, duplicate or poison event. Only rejected and poison ones keep a `prefix` of their content."""
+    """What became of an event that is not in the events topic. `prefix`: rejected and poison ones only."""
 
     status: Required[Literal["rejected", "filtered", "duplicate", "poison"]]
     reason: Required[Text]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
 class LogSettings(BaseModel):
@@ -23,6 +23,11 @@ class LogSettings(BaseModel):
     )
     topic_prefix: str = Field(
         "trackway.", pattern=r"^[a-zA-Z0-9._-]{1,100}$", description="What every topic's name begins with."
+    )
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="Makes record keys and pseudonyms. Required with Kafka or PostgreSQL, else made in `<data>/secret`. "
+        "Must never change.",
     )
     append_deadline: float = Field(
         1.0, gt=0, description="Seconds an append may wait for the log before it is refused with 503."
