@@ -1,0 +1,5 @@
+"""`python -m trackway` is `trackway`."""
+
+from trackway.cli import main
+
+raise SystemExit(main())

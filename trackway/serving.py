@@ -1,0 +1,108 @@
+"""HTTP listeners and stopping: uvicorn on one event loop with our own signals and drain time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Dispatch:
+    """Sends a request to the app that owns its first path segment; everything else to `default`."""
+
+    def __init__(self, default: ASGIApp, by_segment: dict[str, ASGIApp]) -> None:
+        self.default = default
+        self.by_segment = by_segment
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        segment = scope.get("path", "/").split("/", 2)[1] if scope["type"] == "http" else ""
+        await self.by_segment.get(segment, self.default)(scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: `stopping` decides for the whole process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def split_address(listen: str) -> tuple[str, int]:
+    """`127.0.0.1:8080` or `[::1]:8080` as host and port. Raises ValueError."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError(f"{listen!r} is no address; write host:port, such as 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
+def bind(listen: str) -> socket.socket:
+    """A listening socket, bound before anything else starts, so that a taken port is known at once."""
+    host, port = split_address(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    sock.set_inheritable(True)
+    return sock
+
+
+def address_of(sock: socket.socket) -> str:
+    """`host:port` as bound; port 0 has become a real one."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_time: float) -> None:
+    """Serve `app` until `stop` is set; then finish what is in flight, for at most `drain_time` seconds."""
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=max(1, int(drain_time)),
+        # A browser's tab may stay a while between two batches; a new connection costs it two round trips.
+        timeout_keep_alive=75,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    stopped.cancel()
+    await serving
+    if not stop.is_set():
+        raise RuntimeError("the HTTP server ended by itself")
+
+
+@contextlib.asynccontextmanager
+async def stopping() -> AsyncIterator[asyncio.Event]:
+    """An event that TERM and INT set. A second INT ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            loop.remove_signal_handler(signal.SIGINT)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
