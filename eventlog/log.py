@@ -152,7 +152,7 @@ def open_consumer(
 ) -> Consumer:
     """A consumer of `topics` (full names). Without a group it reads every partition and commits nothing."""
     if settings.is_kafka:
-        from eventlog.kafka import KafkaConsumer
+        from eventlog.kafka_consumer import KafkaConsumer
 
         return KafkaConsumer(settings, topics, group, assigned, revoked)
     from eventlog.embedded import EmbeddedConsumer

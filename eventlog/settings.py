@@ -26,7 +26,7 @@ class LogSettings(BaseModel):
     )
     secret: SecretStr = Field(
         SecretStr(""),
-        description="Makes record keys and pseudonyms. Required with Kafka or PostgreSQL, else made in `<data>/secret`. "
+        description="Makes keys and pseudonyms. Required with Kafka or PostgreSQL, else kept in `<data>/secret`. "
         "Must never change.",
     )
     append_deadline: float = Field(

@@ -1,0 +1,278 @@
+"""The event log on Apache Kafka: the producer.
+
+Each partition has an ordered queue of its own, and at most one of its batches is in aiokafka's hands at a time: what
+arrives while that one is on its way forms the next. The broker's round trip is the only wait (group commit), and at
+most one batch a partition is ever of unknown outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from eventlog.connection import connection_options
+from eventlog.errors import RecordTooLarge, Unavailable
+from eventlog.log import Outgoing, Partition, Position, partition_of
+from eventlog.settings import LogSettings
+from eventlog.topics import MAX_MESSAGE_BYTES, TOPICS
+
+_log = structlog.get_logger(__name__)
+
+# Larger batches gain nothing (measured); smaller ones cost a request each.
+_BATCH_BYTES: Final = 512 * 1024
+# What a record takes in a batch beyond key, value and headers, at most.
+_RECORD_OVERHEAD: Final = 128
+_RECONNECT_FIRST, _RECONNECT_MOST = 1.0, 10.0
+
+
+class _Waiter:
+    """One append: settled when the last of its batches is, or when its deadline has passed."""
+
+    __slots__ = ("future", "pending", "positions")
+
+    def __init__(self, future: asyncio.Future[None], count: int) -> None:
+        self.future = future
+        self.pending = 0
+        self.positions: list[Position | None] = [None] * count
+
+    def part_done(self) -> None:
+        self.pending -= 1
+        if not self.pending and not self.future.done():
+            self.future.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Batch:
+    """Records of one partition that travel together; `places` says whose record each is."""
+
+    __slots__ = ("builder", "places", "waiters")
+
+    def __init__(self, builder: BatchBuilder) -> None:
+        self.builder = builder
+        self.places: list[tuple[_Waiter, int]] = []
+        self.waiters: set[_Waiter] = set()
+
+    def acknowledged(self, partition: Partition, base: int) -> None:
+        for at, (waiter, place) in enumerate(self.places):
+            waiter.positions[place] = Position(partition, base + at)
+        for waiter in self.waiters:
+            waiter.part_done()
+
+    def fail(self, error: Exception) -> None:
+        for waiter in self.waiters:
+            waiter.fail(error)
+
+
+class _Lane:
+    """One partition: its queue, and whether a batch is on its way. `stalled`: that batch is overdue."""
+
+    __slots__ = ("partition", "queue", "sending", "stalled")
+
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
+        self.queue: deque[_Batch] = deque()
+        self.sending: asyncio.Task[None] | None = None
+        self.stalled = False
+
+
+class KafkaProducer:
+    """`Producer` on Kafka: idempotent, acks=all, own deadlines."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        self._settings = settings
+        self._lanes: dict[Partition, _Lane] = {}
+        self._counts: dict[str, int] = {}
+        self._producer: AIOKafkaProducer | None = None
+        self._replacing: asyncio.Task[None] | None = None
+        self._problem: str | None = "not started"
+        self._stopping = False
+
+    async def start(self) -> None:
+        await self._connect()
+
+    async def append(self, records: Sequence[Outgoing]) -> list[Position]:
+        for record in records:
+            if _size(record) > MAX_MESSAGE_BYTES:
+                raise RecordTooLarge(f"a record of {_size(record)} bytes, {MAX_MESSAGE_BYTES} at most")
+        if self._problem is not None or self._producer is None:
+            raise Unavailable(f"Kafka: {self._problem}")
+        if not records:
+            return []
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(loop.create_future(), len(records))
+        lanes = self._enqueue(self._producer, records, waiter)
+        timer = loop.call_later(self._settings.append_deadline, self._overdue, waiter, lanes)
+        try:
+            await waiter.future
+        finally:
+            timer.cancel()
+        return [position for position in waiter.positions if position is not None]
+
+    def unready(self) -> str | None:
+        if self._stopping:
+            return "stopping"
+        stalled = sum(lane.stalled for lane in self._lanes.values())
+        if self._problem is None and stalled:
+            return f"{stalled} partitions do not answer"
+        return self._problem
+
+    async def stop(self) -> None:
+        self._stopping = True
+        sending = [lane.sending for lane in self._lanes.values() if lane.sending]
+        if sending:
+            await asyncio.wait(sending, timeout=self._settings.drain_time)
+        if self._replacing:
+            self._replacing.cancel()
+            await asyncio.wait({self._replacing})
+        for lane in self._lanes.values():
+            _fail_queue(lane, Unavailable("stopping"))
+            if lane.sending:
+                lane.sending.cancel()
+        producer, self._producer, self._problem = self._producer, None, "stopped"
+        if producer:
+            await _close(producer, self._settings.append_deadline)
+
+    def _enqueue(self, producer: AIOKafkaProducer, records: Sequence[Outgoing], waiter: _Waiter) -> set[_Lane]:
+        lanes: set[_Lane] = set()
+        for place, record in enumerate(records):
+            lane = self._lane(record)
+            lanes.add(lane)
+            batch = lane.queue[-1] if lane.queue else None
+            if batch is None or not _add(batch, record):
+                batch = _Batch(producer.create_batch())
+                lane.queue.append(batch)
+                _add(batch, record)
+            if waiter not in batch.waiters:
+                batch.waiters.add(waiter)
+                waiter.pending += 1
+            batch.places.append((waiter, place))
+        for lane in lanes:
+            if lane.stalled:
+                # The queue behind an overdue batch would only grow: what is not sent is certainly not stored.
+                _fail_queue(lane, _no_answer())
+            elif lane.sending is None:
+                lane.sending = asyncio.create_task(self._send(lane, producer))
+        return lanes
+
+    def _lane(self, record: Outgoing) -> _Lane:
+        count = self._counts.get(record.topic)
+        if count is None:
+            raise Unavailable(f"Kafka: topic {record.topic} is missing; run `trackway topics --apply`")
+        partition = Partition(record.topic, partition_of(record.key, count))
+        lane = self._lanes.get(partition)
+        if lane is None:
+            lane = self._lanes[partition] = _Lane(partition)
+        return lane
+
+    async def _send(self, lane: _Lane, producer: AIOKafkaProducer) -> None:
+        try:
+            while lane.queue:
+                batch = lane.queue.popleft()
+                batch.builder.close()
+                try:
+                    future = await producer.send_batch(
+                        batch.builder, lane.partition.topic, partition=lane.partition.number
+                    )
+                    metadata = await future
+                except KafkaError as error:
+                    batch.fail(_no_answer())
+                    self._replace(f"{type(error).__name__} on {lane.partition.topic}")
+                    return
+                lane.stalled = False
+                batch.acknowledged(lane.partition, metadata.offset)
+        finally:
+            lane.sending = None
+
+    def _overdue(self, waiter: _Waiter, lanes: set[_Lane]) -> None:
+        waiter.fail(_no_answer())
+        for lane in lanes:
+            if lane.sending is not None:
+                lane.stalled = True
+                _fail_queue(lane, _no_answer())
+
+    def _replace(self, why: str) -> None:
+        # After a failed future aiokafka's sequence numbers have a hole: that producer gets nothing through any more.
+        if self._replacing is None and not self._stopping:
+            self._problem = why
+            _log.warning("kafka_producer_replaced", reason=why)
+            self._replacing = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        old, self._producer = self._producer, None
+        for lane in self._lanes.values():
+            _fail_queue(lane, _no_answer())
+        if old:
+            await _close(old, self._settings.append_deadline)
+        self._lanes.clear()
+        wait = _RECONNECT_FIRST
+        while not self._stopping:
+            try:
+                await self._connect()
+            except Unavailable as error:
+                self._problem = str(error)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, _RECONNECT_MOST)
+            else:
+                break
+        self._replacing = None
+
+    async def _connect(self) -> None:
+        producer = AIOKafkaProducer(
+            **connection_options(self._settings),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=4 * MAX_MESSAGE_BYTES,
+        )
+        try:
+            async with asyncio.timeout(10):
+                await producer.start()
+                for topic in TOPICS:
+                    name = topic.full_name(self._settings.topic_prefix)
+                    self._counts[name] = len(await producer.partitions_for(name))
+        except (KafkaError, TimeoutError, OSError) as error:
+            await _close(producer, self._settings.append_deadline)
+            raise Unavailable(f"Kafka did not answer ({type(error).__name__})") from None
+        self._producer, self._problem = producer, None
+
+
+def _add(batch: _Batch, record: Outgoing) -> bool:
+    metadata = batch.builder.append(
+        timestamp=record.timestamp, key=record.key, value=record.value, headers=list(record.headers)
+    )
+    return metadata is not None
+
+
+def _size(record: Outgoing) -> int:
+    headers = sum(len(name) + len(value) + 8 for name, value in record.headers)
+    return len(record.key) + len(record.value or b"") + headers + _RECORD_OVERHEAD
+
+
+def _no_answer() -> Unavailable:
+    return Unavailable("Kafka did not acknowledge in time")
+
+
+def _fail_queue(lane: _Lane, error: Unavailable) -> None:
+    for batch in lane.queue:
+        batch.fail(error)
+    lane.queue.clear()
+
+
+async def _close(producer: AIOKafkaProducer, deadline: float) -> None:
+    # stop() waits for pending batches, with a frozen broker for ever.
+    try:
+        async with asyncio.timeout(deadline):
+            await producer.stop()
+    except (TimeoutError, KafkaError, OSError):
+        await producer.client.close()

@@ -1,0 +1,182 @@
+"""The event log on Apache Kafka: the consumer. Where reading begins is always said by whoever consumes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from eventlog.connection import connection_options
+from eventlog.errors import Unavailable
+from eventlog.log import Assigned, Bounds, Partition, Record, Revoked
+from eventlog.settings import LogSettings
+from eventlog.topics import TOPICS
+
+_DEADLINE: Final = 30.0
+
+
+class KafkaConsumer:
+    """`Consumer` on Kafka: offsets are set by hand, never by `auto.offset.reset`."""
+
+    def __init__(
+        self, settings: LogSettings, topics: Sequence[str], group: str | None, assigned: Assigned, revoked: Revoked
+    ) -> None:
+        self._settings = settings
+        self._topics = list(topics)
+        self._group = group
+        self._expected = {topic.full_name(settings.topic_prefix): topic.partitions for topic in TOPICS}
+        self._assigned = assigned
+        self._revoked = revoked
+        self._consumer: AIOKafkaConsumer | None = None
+        # What failed in a rebalance: aiokafka only logs it, poll() raises it.
+        self._failure: Exception | None = None
+
+    async def start(self) -> None:
+        self._consumer = consumer = AIOKafkaConsumer(
+            **connection_options(self._settings),
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            # A fold of a large batch takes its time; what counts as dead is the heartbeat.
+            max_poll_interval_ms=300_000,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=3_000,
+            fetch_max_wait_ms=500,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                await consumer.start()
+                await self._check_topics(consumer)
+                if self._group:
+                    consumer.subscribe(self._topics, listener=_Listener(self))
+                else:
+                    every = self._all(consumer)
+                    consumer.assign(every)
+                    await self.begin(frozenset(_ours(every)))
+        except (KafkaError, TimeoutError, OSError) as error:
+            await consumer.stop()
+            self._consumer = None
+            raise Unavailable(f"Kafka did not answer ({type(error).__name__})") from None
+        except BaseException:
+            await consumer.stop()
+            self._consumer = None
+            raise
+
+    async def poll(self, max_records: int, timeout: float) -> list[Record]:
+        consumer = self._started()
+        if self._failure:
+            raise self._failure
+        try:
+            fetched = await consumer.getmany(timeout_ms=int(timeout * 1000), max_records=max_records)
+        except OffsetOutOfRangeError as error:
+            raise ValueError(f"the log no longer holds the offset to read: {error.args[0]}") from None
+        if self._failure:
+            raise self._failure
+        return [
+            Record(
+                Partition(message.topic, message.partition),
+                message.offset,
+                message.key or b"",
+                message.value,
+                tuple(message.headers),
+                message.timestamp,
+            )
+            for messages in fetched.values()
+            for message in messages
+        ]
+
+    def assignment(self) -> frozenset[Partition]:
+        return frozenset(_ours(self._started().assignment()))
+
+    async def seek(self, partition: Partition, offset: int) -> None:
+        consumer = self._started()
+        held = (await self._bounds_of(consumer, [TopicPartition(*partition)]))[partition]
+        if not held.first <= offset <= held.next:
+            raise ValueError(
+                f"offset {offset} of {partition.topic}/{partition.number} is outside {held.first}..{held.next}"
+            )
+        consumer.seek(TopicPartition(*partition), offset)
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        await self._started().commit({TopicPartition(*partition): at for partition, at in offsets.items()})
+
+    async def bounds(self) -> dict[Partition, Bounds]:
+        consumer = self._started()
+        return await self._bounds_of(consumer, self._all(consumer))
+
+    async def offsets_at(self, time: int) -> dict[Partition, int]:
+        consumer = self._started()
+        every = self._all(consumer)
+        found = await consumer.offsets_for_times(dict.fromkeys(every, time))
+        ends = await consumer.end_offsets(every)
+        return {Partition(*one): at.offset if (at := found.get(one)) else ends[one] for one in every}
+
+    async def stop(self) -> None:
+        if self._consumer:
+            consumer, self._consumer = self._consumer, None
+            await consumer.stop()
+
+    async def begin(self, partitions: frozenset[Partition]) -> None:
+        """Seek to where the owner wants to read, else to the first record."""
+        consumer = self._started()
+        wanted = await self._assigned(partitions)
+        rest = [TopicPartition(*one) for one in partitions if one not in wanted]
+        firsts = await consumer.beginning_offsets(rest) if rest else {}
+        for one, offset in firsts.items():
+            consumer.seek(one, offset)
+        for partition in partitions & wanted.keys():
+            await self.seek(partition, wanted[partition])
+
+    async def on_assigned(self, partitions: frozenset[Partition]) -> None:
+        try:
+            await self.begin(partitions)
+        except Exception as error:  # noqa: BLE001 - whatever it is, poll() must raise it
+            self._failure = error
+
+    async def on_revoked(self, partitions: frozenset[Partition]) -> None:
+        await self._revoked(partitions)
+
+    async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
+        there = await consumer.topics()
+        for topic in self._topics:
+            if topic not in there:
+                raise Unavailable(f"Kafka: topic {topic} is missing; run `trackway topics --apply`")
+
+    def _all(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic, number)
+            for topic in self._topics
+            # aiokafka knows a topic's partitions only once it reads it; the table says how many there must be.
+            for number in sorted(consumer.partitions_for_topic(topic) or range(self._expected[topic]))
+        ]
+
+    async def _bounds_of(self, consumer: AIOKafkaConsumer, which: list[TopicPartition]) -> dict[Partition, Bounds]:
+        firsts = await consumer.beginning_offsets(which)
+        ends = await consumer.end_offsets(which)
+        return {Partition(*one): Bounds(firsts[one], ends[one]) for one in which}
+
+    def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise RuntimeError("the consumer is not started")
+        return self._consumer
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Passes aiokafka's rebalances on."""
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        await self._consumer.on_assigned(frozenset(_ours(assigned)))
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        await self._consumer.on_revoked(frozenset(_ours(revoked)))
+
+
+def _ours(partitions: Any) -> list[Partition]:
+    return [Partition(one.topic, one.partition) for one in partitions]
