@@ -155,6 +155,6 @@ def open_consumer(
         from eventlog.kafka_consumer import KafkaConsumer
 
         return KafkaConsumer(settings, topics, group, assigned, revoked)
-    from eventlog.embedded import EmbeddedConsumer
+    from eventlog.embedded_consumer import EmbeddedConsumer
 
     return EmbeddedConsumer(settings, topics, group, assigned, revoked)
