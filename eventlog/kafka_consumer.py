@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
@@ -33,6 +33,7 @@ class KafkaConsumer:
         self._consumer: AIOKafkaConsumer | None = None
         # What failed in a rebalance: aiokafka only logs it, poll() raises it.
         self._failure: Exception | None = None
+        self._begun: set[TopicPartition] = set()
 
     async def start(self) -> None:
         self._consumer = consumer = AIOKafkaConsumer(
@@ -72,6 +73,12 @@ class KafkaConsumer:
             raise self._failure
         try:
             fetched = await consumer.getmany(timeout_ms=int(timeout * 1000), max_records=max_records)
+        except NoOffsetForPartitionError:
+            # aiokafka fetches from partitions just assigned before on_assigned has said where they begin.
+            if self._failure is None and consumer.assignment() <= self._begun:
+                raise
+            await asyncio.sleep(min(timeout, 0.05))
+            fetched = {}
         except OffsetOutOfRangeError as error:
             raise ValueError(f"the log no longer holds the offset to read: {error.args[0]}") from None
         if self._failure:
@@ -130,6 +137,7 @@ class KafkaConsumer:
             consumer.seek(one, offset)
         for partition in partitions & wanted.keys():
             await self.seek(partition, wanted[partition])
+        self._begun |= {TopicPartition(*one) for one in partitions}
 
     async def on_assigned(self, partitions: frozenset[Partition]) -> None:
         try:
@@ -138,6 +146,7 @@ class KafkaConsumer:
             self._failure = error
 
     async def on_revoked(self, partitions: frozenset[Partition]) -> None:
+        self._begun -= {TopicPartition(*one) for one in partitions}
         await self._revoked(partitions)
 
     async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:

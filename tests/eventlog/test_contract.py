@@ -171,12 +171,14 @@ def test_a_stored_offset_that_the_log_does_not_hold_is_an_error(settings: LogSet
             return {partition: 1_000_000}
 
         consumer = open_consumer(settings, [partition.topic], "group", assigned)
-        with pytest.raises(ValueError, match="outside"):  # noqa: PT012 - on Kafka the first poll tells
-            await consumer.start()
-            for _ in range(30):
-                await consumer.poll(10, 0.5)
-        await consumer.stop()
-        await producer.stop()
+        try:
+            with pytest.raises(ValueError, match="outside"):  # noqa: PT012 - on Kafka the first poll tells
+                await consumer.start()
+                for _ in range(30):
+                    await consumer.poll(10, 0.5)
+        finally:
+            await consumer.stop()
+            await producer.stop()
 
     asyncio.run(scenario())
 
