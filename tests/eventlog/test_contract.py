@@ -75,13 +75,16 @@ def test_records_come_back_as_they_were_and_in_order_of_their_key(settings: LogS
         consumer = open_consumer(settings, [settings.topic_prefix + TOPIC])
         await consumer.start()
         records = [record for record in await read(consumer, 101) if record.key != b"first"]
-        for record in records:
-            there = sent[Position(record.partition, record.offset)]
-            assert (record.key, record.value, record.headers, record.timestamp) == (
-                there.key, there.value, there.headers, there.timestamp,
-            )  # fmt: skip
+        for got in records:
+            there = sent[Position(got.partition, got.offset)]
+            assert (got.key, got.value, got.headers, got.timestamp) == (
+                there.key,
+                there.value,
+                there.headers,
+                there.timestamp,
+            )
         for key in range(5):
-            mine = [record.value for record in records if record.key == f"visitor-{key}".encode()]
+            mine = [got.value for got in records if got.key == f"visitor-{key}".encode()]
             assert mine == [f"{key}:{number}".encode() for number in range(20)]
         bounds = await consumer.bounds()
         assert sum(held.next - held.first for held in bounds.values()) == 101

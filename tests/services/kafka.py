@@ -49,7 +49,13 @@ class Kafka:
         self.url = f"kafka://127.0.0.1:{port}"
         self._properties = folder / "server.properties"
         self._properties.write_text(_PROPERTIES.format(port=port, controller=controller, folder=folder))
-        format_it = ["kafka.tools.StorageTool", "format", "--cluster-id=dHJhY2t3YXktdGVzdHMtMQ", "-c", self._properties]
+        format_it = [
+            "kafka.tools.StorageTool",
+            "format",
+            "--cluster-id=dHJhY2t3YXktdGVzdHMtMQ",
+            "-c",
+            str(self._properties),
+        ]
         subprocess.run(["java", "-cp", f"{JARS}/*", *format_it], check=True, capture_output=True, timeout=60)
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
