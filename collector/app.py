@@ -1,0 +1,105 @@
+"""The collector's only wiring: which path is answered by whom. Plain ASGI; the caller starts and stops the producer."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from collector.cors import Answer, preflight
+from collector.endpoints import Intake, problem
+from collector.protocols import PATHS
+from collector.settings import CollectorSettings, Source
+from collector.sources import Sources
+from eventlog.log import Producer
+from eventlog.topics import TOPICS, json_schema
+
+_STATIC: Final = Path(__file__).parent.parent / "static"
+_SCRIPT_PATHS: Final = ("/tw/t.js", "/tracker.js")
+_AN_HOUR: Final = (b"cache-control", b"public, max-age=3600")
+
+
+class Collector:
+    """The ASGI app of the public listener."""
+
+    def __init__(self, settings: CollectorSettings, producer: Producer) -> None:
+        self._intake = Intake(settings, producer)
+        self._producer = producer
+        self._posts = {form: (family, path) for path, family in PATHS.items() for form in (path, path + "/")}
+        self._gets: dict[str, Answer] = {
+            f"/schema/{topic.schema}.json": Answer(
+                200, orjson.dumps(json_schema(topic)), [_AN_HOUR, (b"access-control-allow-origin", b"*")],
+                b"application/schema+json",
+            )
+            for topic in TOPICS
+        }  # fmt: skip
+        self._gets["/.well-known/gpc.json"] = Answer(200, b'{"gpc":true,"lastUpdate":"2026-11-24"}', [_AN_HOUR])
+        self._gets["/health"] = Answer(200, b'{"status":"up"}')
+        self._script = _script()
+        self.stopping = False
+
+    def replace_sources(self, sources: dict[str, Source]) -> None:
+        """Take other sources and keys from now on."""
+        self._intake.sources = Sources(sources)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path, method = scope["path"], scope["method"]
+        post = self._posts.get(path)
+        if post and method == "POST":
+            await self._intake.handle(post[0], post[1], scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        await self._other(path, method, headers, post is not None).send(send, head_only=method == "HEAD")
+
+    def _other(self, path: str, method: str, headers: dict[bytes, bytes], is_post_path: bool) -> Answer:
+        if is_post_path and method == "OPTIONS":
+            return preflight(headers, self._intake.sources.origins)
+        if is_post_path:
+            return Answer(405, problem(405, "method", "send events by POST"), [(b"allow", b"POST, OPTIONS")])
+        if method in ("GET", "HEAD"):
+            if path == "/ready":
+                return self._ready()
+            if path in _SCRIPT_PATHS and self._script:
+                return _unless_known(self._script, headers)
+            if path in self._gets:
+                return self._gets[path]
+        return Answer(404, problem(404, "not_found", "nothing is served here"))
+
+    def _ready(self) -> Answer:
+        reason = "stopping" if self.stopping else self._producer.unready()
+        return Answer(503 if reason else 200, orjson.dumps({"ready": reason is None, "reason": reason or "ready"}))
+
+
+def create_app(settings: CollectorSettings, producer: Producer) -> Collector:
+    """The collector as an ASGI app."""
+    return Collector(settings, producer)
+
+
+def _script() -> tuple[bytes, bytes, bytes] | None:
+    """The tracker: as it is, gzipped, and its ETag."""
+    file = _STATIC / "tracker.js"
+    if not file.exists():
+        return None
+    body = file.read_bytes()
+    return body, gzip.compress(body, 9, mtime=0), b'"%s"' % hashlib.sha256(body).hexdigest()[:16].encode()
+
+
+def _unless_known(script: tuple[bytes, bytes, bytes], headers: dict[bytes, bytes]) -> Answer:
+    body, packed, tag = script
+    shared = [
+        _AN_HOUR,
+        (b"etag", tag),
+        (b"vary", b"Accept-Encoding"),
+        (b"cross-origin-resource-policy", b"cross-origin"),
+    ]
+    if headers.get(b"if-none-match") == tag:
+        return Answer(304, b"", shared, b"text/javascript; charset=utf-8")
+    if b"gzip" in headers.get(b"accept-encoding", b""):
+        return Answer(200, packed, [*shared, (b"content-encoding", b"gzip")], b"text/javascript; charset=utf-8")
+    return Answer(200, body, shared, b"text/javascript; charset=utf-8")

@@ -1,0 +1,75 @@
+"""Facts of a request: the client's address, cut before anything is stored, and what its user agent says."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+import ua_parser
+from crawlerdetect import CrawlerDetect
+
+from eventlog.event import Client
+
+_crawlers = CrawlerDetect()
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def client_address(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
+    """The nearest address that is not one of our own proxies: the last untrusted one of X-Forwarded-For."""
+    address = peer
+    for hop in reversed([part.strip() for part in forwarded_for.split(",") if part.strip()]):
+        if not _is_in(address, proxies):
+            break
+        address = hop
+    return address
+
+
+def is_proxy(peer: str, proxies: Sequence[Network]) -> bool:
+    """Whether the peer's word on scheme and address counts."""
+    return _is_in(peer, proxies)
+
+
+def stored_address(address: str, policy: Literal["truncate", "drop", "keep"]) -> str | None:
+    """What of an address is kept: truncated to /24 (IPv4) or /48 (IPv6), whole, or nothing."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if policy == "drop":
+        return None
+    if policy == "keep":
+        return str(ip)
+    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False).network_address)
+
+
+@lru_cache(maxsize=4096)
+def agent_facts(user_agent: str) -> Client:
+    """Browser, system, device class and bot of a user agent. The result is shared: copy before changing it."""
+    facts: Client = {"user_agent": user_agent}
+    found = ua_parser.parse(user_agent)
+    if found.user_agent:
+        facts["browser"] = found.user_agent.family
+    if found.os:
+        facts["os"] = found.os.family
+    if _crawlers.isCrawler(user_agent):
+        facts["bot"] = str(_crawlers.getMatches() or "crawler")
+    facts["device"] = _device(user_agent)
+    return facts
+
+
+def _device(user_agent: str) -> str:
+    if "iPad" in user_agent or "Tablet" in user_agent or ("Android" in user_agent and "Mobile" not in user_agent):
+        return "tablet"
+    return "mobile" if "Mobi" in user_agent else "desktop"
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    if not networks:
+        return False
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(ip in network for network in networks)

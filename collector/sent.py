@@ -1,0 +1,58 @@
+"""An event as its sender meant it, whatever the protocol: what a parser hands to intake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from collector.commerce import Meaning
+from eventlog.errors import Rejected
+from eventlog.event import Kind
+
+
+@dataclass(slots=True)
+class Sent:
+    """One event. `path` is where it stands in the body (`batch[3]`); texts are trimmed, absent is None or empty."""
+
+    path: str
+    kind: Kind
+    name: str
+    meaning: Meaning
+    id: str | None = None
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    previous_id: str | None = None
+    group_id: str | None = None
+    client_session_id: str | None = None
+    client_time: str | None = None
+    exact_time: bool = False
+    email: str | None = None
+    properties: dict[str, Any] = field(default_factory=dict)
+    properties_path: str = ""
+    traits: dict[str, Any] = field(default_factory=dict)
+    page: dict[str, Any] = field(default_factory=dict)
+    campaign: dict[str, Any] = field(default_factory=dict)
+    library: dict[str, Any] = field(default_factory=dict)
+    consent: dict[str, Any] = field(default_factory=dict)
+    client: dict[str, Any] = field(default_factory=dict)
+    server_side: bool = False
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A body: its events and those refused, in the order sent. `sent_at` and `received_at` as the sender wrote them."""
+
+    protocol: str
+    events: list[Sent | Refused]
+    sent_at: str | None = None
+    received_at: str | None = None
+    write_key: str | None = None
+
+
+@dataclass(slots=True)
+class Refused:
+    """An event that cannot be read. `prefix` is what is kept of it."""
+
+    error: Rejected
+    id: str | None
+    prefix: str

@@ -1,0 +1,112 @@
+"""Settings of the collector."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from eventlog.event import MAX_DEPTH, MAX_EVENT_BYTES
+from eventlog.settings import LogSettings
+
+
+class Source(BaseModel):
+    """One sender of events: a website, an app, a back end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    browser_key: str = Field("", description="Write key for web pages. Public, so it needs `origins`.")
+    origins: list[str] = Field(
+        default_factory=list, description="Origins that may use the browser key, such as https://shop.example."
+    )
+    server_key: SecretStr = Field(SecretStr(""), description="Write key for servers. Refused from browsers.")
+    aliases: list[str] = Field(default_factory=list, description="Other vendors' public ids that mean this source.")
+    consent: Literal["required", "implied"] | None = Field(
+        None, description="What absent consent means. Default: required for our tracker, implied for the rest."
+    )
+    ip: Literal["truncate", "drop", "keep"] = Field("truncate", description="What is stored of the sender's address.")
+    bots: Literal["keep", "filter"] = Field("keep", description="Whether events of bots are kept, marked as such.")
+    allow_received_at: bool = Field(
+        False, description="Whether the server key may state `receivedAt` itself, for imports of foreign logs."
+    )
+
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, values: list[str]) -> list[str]:
+        for value in values:
+            scheme, _, rest = value.partition("://")
+            if scheme not in ("http", "https") or not rest or "/" in rest:
+                raise ValueError(f"{value!r} is no origin; write https://shop.example, without a path")
+        return values
+
+    @model_validator(mode="after")
+    def _browser_key_has_origins(self) -> Self:
+        if self.browser_key and not self.origins:
+            raise ValueError("a browser key is public and needs `origins`, the sites that may use it")
+        return self
+
+
+class Cookie(BaseModel):
+    """The first-party cookie that holds the anonymous id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field("tw_id", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The cookie's name.")
+    domain: str = Field("", description="The cookie's domain. Default: the host alone.")
+    days: int = Field(400, ge=1, le=400, description="How long the cookie lives; browsers allow 400 days.")
+
+
+class Limits(BaseModel):
+    """What one request may be. Sizes in bytes, times in seconds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_bytes: int = Field(MAX_EVENT_BYTES, gt=0, description="One event as stored.")
+    body_bytes: int = Field(6 * 1024 * 1024, gt=0, description="One body, after decompression too.")
+    ratio: int = Field(100, gt=0, description="How many times larger a body may become by decompression.")
+    batch_events: int = Field(5_000, gt=0, description="Events in one batch.")
+    depth: int = Field(MAX_DEPTH, gt=0, description="Objects and lists inside each other.")
+    in_flight_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Bodies being worked on at a time.")
+    body_seconds: float = Field(30.0, gt=0, description="Time a body may take to arrive.")
+
+
+class Dedup(BaseModel):
+    """How far back the collector knows an event's id. What is older, the aggregator still counts once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(86_400, ge=0, description="How long an id is remembered.")
+    max_ids: int = Field(500_000, ge=0, description="How many ids are remembered, whichever is less.")
+
+
+class CollectorSettings(LogSettings):
+    """Who may send, and what is made of a request."""
+
+    listen: str = Field("127.0.0.1:8080", description="Address of write-key paths, tracker, schemas and health.")
+    sources: dict[str, Source] = Field(default_factory=dict, description="The senders, each under its name.")
+    cookie: Cookie = Field(Cookie(), description="The first-party cookie.")
+    limits: Limits = Field(Limits(), description="What one request may be.")
+    dedup: Dedup = Field(Dedup(), description="How far back an event's id is known.")
+    trusted_proxies: list[str] = Field(
+        default_factory=list, description="Addresses or networks whose X-Forwarded-For and -Proto are believed."
+    )
+    respect_dnt: bool = Field(True, description="Whether DNT: 1 without an explicit choice filters a browser's event.")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, values: list[str]) -> list[str]:
+        for value in values:
+            ipaddress.ip_network(value)
+        return values
+
+    @model_validator(mode="after")
+    def _keys_are_unique(self) -> Self:
+        seen: dict[str, str] = {}
+        for name, source in self.sources.items():
+            for key in (source.browser_key, source.server_key.get_secret_value(), *source.aliases):
+                if key and key in seen:
+                    raise ValueError(f"sources {seen[key]!r} and {name!r} share a key; each key means one source")
+                if key:
+                    seen[key] = name
+        return self

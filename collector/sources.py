@@ -1,0 +1,93 @@
+"""Which source a write key means, and whether the page that used it may."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from collector.settings import Source
+
+
+class Refusal(Exception):  # noqa: N818 - a verdict on the request
+    """The request as a whole may not send: 401 or 403, with a code from the closed list of reasons."""
+
+    def __init__(self, status: int, code: str, message: str, source: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.source = source
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A write key's source; `server` says which of its keys was used."""
+
+    name: str
+    source: Source
+    server: bool
+
+
+class Sources:
+    """All sources by key. Made anew when the settings change."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self._by_key: dict[str, Grant] = {}
+        self.origins: set[str] = set()
+        for name, source in sources.items():
+            browser, server = Grant(name, source, False), Grant(name, source, True)
+            self.origins.update(source.origins)
+            for key in (source.browser_key, *source.aliases):
+                if key:
+                    self._by_key[key] = browser if source.browser_key else server
+            if source.server_key.get_secret_value():
+                self._by_key[source.server_key.get_secret_value()] = server
+
+    def grant(self, keys: Iterable[str | None], origin: str | None, referer: str | None) -> Grant:
+        """The source of the first key given. Raises Refusal when there is none, or the page may not use it."""
+        key = next((key for key in keys if key), None)
+        if key is None:
+            raise Refusal(
+                401, "unknown_key", "a write key is needed: Basic user name, X-Write-Key, or writeKey in the body"
+            )
+        grant = self._by_key.get(key)
+        if grant is None:
+            raise Refusal(401, "unknown_key", "the write key is not one of the configured sources")
+        if grant.server:
+            if origin is not None:
+                text = "a server key must not be used in a browser; use the source's browser key"
+                raise Refusal(403, "server_key_in_browser", text, grant.name)
+            return grant
+        page = origin or _origin_of(referer)
+        if page is not None and page not in grant.source.origins:
+            text = f"the origin is not allowed; add it to sources.{grant.name}.origins"
+            raise Refusal(403, "origin_not_allowed", text, grant.name)
+        return grant
+
+
+def keys_of(headers: Mapping[bytes, bytes], query: bytes) -> list[str | None]:
+    """The write keys a request carries outside its body, in the order they count."""
+    found: list[str | None] = []
+    scheme, _, value = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if scheme.lower() == "basic":
+        with contextlib.suppress(binascii.Error, ValueError):
+            found.append(base64.b64decode(value, validate=True).decode().partition(":")[0])
+    elif scheme.lower() == "bearer":
+        found.append(value.strip())
+    found.append(headers.get(b"x-write-key", b"").decode("latin-1").partition(":")[0])
+    if query:
+        found += parse_qs(query.decode("latin-1")).get("writeKey", [])
+    return found
+
+
+def _origin_of(referer: str | None) -> str | None:
+    if not referer:
+        return None
+    try:
+        parts = urlsplit(referer)
+    except ValueError:
+        return None
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else None
