@@ -1,4 +1,4 @@
-# The two commands: `make run` (the demo) and `make test`. Everything is installed into .venv from the lock files.
+# The two commands: `make run` (a collector on its embedded log) and `make test`. Everything is installed into .venv from the lock files.
 PYTHON ?= python3
 UV := .venv/bin/uv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: install install-dev run test test-deps check fmt bench lock clean
 
 run: install
-	.venv/bin/trackway up --demo
+	.venv/bin/trackway --config examples/trackway.yml collect
 
 install: .venv/.installed
 install-dev: .venv/.installed-dev

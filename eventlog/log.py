@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from eventlog.settings import LogSettings
-
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -123,17 +121,6 @@ def partition_of(key: bytes, partitions: int) -> int:
     return zlib.crc32(key) % partitions
 
 
-def open_producer(settings: LogSettings) -> Producer:
-    """The producer of the log that `settings.log` names."""
-    if settings.is_kafka:
-        from eventlog.kafka import KafkaProducer
-
-        return KafkaProducer(settings)
-    from eventlog.embedded import EmbeddedProducer
-
-    return EmbeddedProducer(settings)
-
-
 async def start_at_first(partitions: frozenset[Partition]) -> Mapping[Partition, int]:
     """An `Assigned` that answers nothing: partitions without an answer are read from their first record."""
     return {}
@@ -141,20 +128,3 @@ async def start_at_first(partitions: frozenset[Partition]) -> Mapping[Partition,
 
 async def keep_quiet(partitions: frozenset[Partition]) -> None:
     """A `Revoked` with nothing to put away."""
-
-
-def open_consumer(
-    settings: LogSettings,
-    topics: Sequence[str],
-    group: str | None = None,
-    assigned: Assigned = start_at_first,
-    revoked: Revoked = keep_quiet,
-) -> Consumer:
-    """A consumer of `topics` (full names). Without a group it reads every partition and commits nothing."""
-    if settings.is_kafka:
-        from eventlog.kafka_consumer import KafkaConsumer
-
-        return KafkaConsumer(settings, topics, group, assigned, revoked)
-    from eventlog.embedded_consumer import EmbeddedConsumer
-
-    return EmbeddedConsumer(settings, topics, group, assigned, revoked)

@@ -51,7 +51,7 @@ def _command(parent: object, name: str, does: str, examples: Sequence[str]) -> a
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
-    top = _Parser(prog="trackway", description="First-party tracking gateway: events in, profiles and exports out.")
+    top = _Parser(prog="trackway", description="First-party tracking gateway: events in over HTTP, durable in Kafka.")
     top.add_argument("--version", action="version", version=f"trackway {__version__}")
     top.add_argument(
         "--config",
@@ -60,34 +60,15 @@ def parser() -> argparse.ArgumentParser:
         help="settings file (default: ./trackway.yml if it is there, or TRACKWAY_CONFIG)",
     )
     nouns = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    _add_services(nouns)
+    collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect"])
+    collect.set_defaults(run=commands.collect)
     _add_events(nouns)
-    _add_people(nouns)
-    _add_exports(nouns)
     _add_surroundings(nouns)
     return top
 
 
-def _add_services(nouns: object) -> None:
-    up = _command(nouns, "up", "run everything by one command", ["up --demo", "--config shop.yml up"])
-    up.add_argument("--demo", action="store_true", help="with the demo shop and a stand-in for the CDP")
-    up.set_defaults(run=commands.up)
-    collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect"])
-    collect.set_defaults(run=commands.collect)
-    aggregate = _command(nouns, "aggregate", "run an aggregator", ["aggregate", "--config shop.yml aggregate"])
-    aggregate.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
-    aggregate.set_defaults(run=commands.aggregate)
-    export = _command(nouns, "export", "run scheduled exports, API and console", ["export", "--config shop.yml export"])
-    export.set_defaults(run=commands.export)
-
-
 def _json(one: argparse.ArgumentParser) -> None:
     one.add_argument("--json", action="store_true", help="one JSON object a line")
-
-
-def _pii(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--pii", action="store_true", help="show personal data in clear; needs --reason")
-    one.add_argument("--reason", default="", help="why personal data is looked at; kept in the log")
 
 
 def _add_events(nouns: object) -> None:
@@ -101,59 +82,13 @@ def _add_events(nouns: object) -> None:
     tail.add_argument("--source", help="only this source")
     tail.add_argument("--name", help="only events of this name")
     tail.add_argument(
-        "--status", choices=["accepted", "rejected", "filtered", "duplicate", "poison"], default="accepted"
+        "--status", default="accepted", choices=["accepted", "rejected", "filtered", "duplicate"], help="(accepted)"
     )
     tail.add_argument("--trace", help="only events with this trace code")
-    tail.add_argument("--limit", type=int, default=0, metavar="N", help="stop after N events")
     _json(tail)
-    _pii(tail)
+    tail.add_argument("--pii", action="store_true", help="show personal data in clear; needs --reason")
+    tail.add_argument("--reason", default="", help="why personal data is looked at; goes to the process's log")
     tail.set_defaults(run=commands.events_tail)
-    ledger = _command(
-        nouns, "ledger", "check that the store counts what the log holds", ["ledger", "ledger --from 24h --source shop"]
-    )
-    ledger.add_argument("--from", dest="start", default="24h", metavar="TIME|24h", help="first minute (24h)")
-    ledger.add_argument("--to", dest="end", default="now", metavar="TIME|now", help="end (now)")
-    ledger.add_argument("--source", help="only this source")
-    _json(ledger)
-    ledger.set_defaults(run=commands.ledger)
-
-
-def _add_people(nouns: object) -> None:
-    profile = _command(
-        nouns,
-        "profile",
-        "read profiles",
-        ["profile show 1f0e7e0a-3b1c-5d7e-8a64-5b7f0f6b1c22", "profile show user 4711"],
-    )
-    verbs = profile.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
-    show = _command(verbs, "show", "print one profile with its sessions", ["profile show ID", "profile show user 4711"])
-    show.add_argument(
-        "who", nargs="+", metavar="ID | KIND VALUE", help="a profile's id, or user|email|ruid|anon and a value"
-    )
-    _json(show)
-    _pii(show)
-    show.set_defaults(run=commands.profile_show)
-
-
-def _add_exports(nouns: object) -> None:
-    run = _command(nouns, "run", "run an export now", ["run people --draft", "run people --no-draft --full"])
-    run.add_argument("workflow")
-    draft = run.add_mutually_exclusive_group(required=True)
-    draft.add_argument("--draft", action="store_true", dest="draft", help="a bounded sample, marked as a draft")
-    draft.add_argument("--no-draft", action="store_false", dest="draft", help="for real")
-    run.add_argument("--full", action="store_true", help="every row, not only what changed")
-    _json(run)
-    run.set_defaults(run=commands.run_workflow)
-    runs = _command(nouns, "runs", "past exports", ["runs list", "runs list --workflow people --json"])
-    verbs = runs.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
-    listing = _command(verbs, "list", "print the latest runs", ["runs list", "runs list --workflow people"])
-    listing.add_argument("--workflow")
-    listing.add_argument("--limit", type=int, default=20)
-    _json(listing)
-    listing.set_defaults(run=commands.runs_list)
-    schedule = _command(nouns, "schedule", "when which export runs next", ["schedule", "schedule --json"])
-    _json(schedule)
-    schedule.set_defaults(run=commands.schedule)
 
 
 def _add_surroundings(nouns: object) -> None:
@@ -164,15 +99,12 @@ def _add_surroundings(nouns: object) -> None:
     config = _command(nouns, "config", "the settings", ["config check", "--config shop.yml config show"])
     verbs = config.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
     check = _command(
-        verbs, "check", "say whether the settings can be used", ["config check", "--config x.yml config check"]
+        verbs, "check", "say whether the settings can be used", ["config check", "--config shop.yml config check"]
     )
     check.set_defaults(run=commands.config_check)
     show = _command(verbs, "show", "print the settings in force, secrets masked", ["config show", "config show --json"])
     _json(show)
     show.set_defaults(run=commands.config_show)
-    doctor = _command(nouns, "doctor", "check everything this installation needs", ["doctor", "doctor --json"])
-    _json(doctor)
-    doctor.set_defaults(run=commands.doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     set_up_logging()
     try:
-        settings = load(commands.settings_file(arguments), os.environ)
+        settings = load(arguments.config, os.environ)
         return int(arguments.run(settings, arguments))
     except ConfigError as error:
         for problem in error.problems:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from collector.app import create_app
 from collector.settings import CollectorSettings, Source
-from eventlog.log import open_consumer, open_producer
+from eventlog.opening import open_consumer, open_producer
 
 BROWSER_KEY, SERVER_KEY, ORIGIN = "wk_shop", "sk_shop", "https://shop.example"
 

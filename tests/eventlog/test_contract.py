@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from eventlog.errors import RecordTooLarge, Unavailable
-from eventlog.log import Consumer, Outgoing, Partition, Position, Producer, Record, open_consumer, open_producer
+from eventlog.log import Consumer, Outgoing, Partition, Position, Producer, Record
+from eventlog.opening import open_consumer, open_producer
 from eventlog.provision import provision
 from eventlog.settings import LogSettings
 from eventlog.topics import MAX_MESSAGE_BYTES
@@ -189,7 +190,8 @@ def test_a_stored_offset_that_the_log_does_not_hold_is_an_error(settings: LogSet
 _CHILD = """
 import asyncio, sys
 from eventlog.errors import Unavailable
-from eventlog.log import Outgoing, open_producer
+from eventlog.log import Outgoing
+from eventlog.opening import open_producer
 from eventlog.settings import LogSettings
 
 async def main():

@@ -10,7 +10,8 @@ import pytest
 from eventlog.day_files import day_files
 from eventlog.embedded import EmbeddedProducer, lock_writer
 from eventlog.errors import Unavailable
-from eventlog.log import Bounds, Outgoing, Partition, Record, open_consumer
+from eventlog.log import Bounds, Outgoing, Partition, Record
+from eventlog.opening import open_consumer
 from eventlog.settings import LogSettings
 from eventlog.timestamps import DAY_MS, now_ms
 

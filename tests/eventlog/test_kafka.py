@@ -11,7 +11,8 @@ import pytest
 
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
-from eventlog.log import Outgoing, Producer, open_consumer, open_producer
+from eventlog.log import Outgoing, Producer
+from eventlog.opening import open_consumer, open_producer
 from eventlog.provision import provision
 from eventlog.settings import LogSettings
 from eventlog.topics import TOPICS
