@@ -31,6 +31,7 @@ def is_proxy(peer: str, proxies: Sequence[Network]) -> bool:
     return _is_in(peer, proxies)
 
 
+@lru_cache(maxsize=4096)
 def stored_address(address: str, policy: Literal["truncate", "drop", "keep"]) -> str | None:
     """What of an address is kept: truncated to /24 (IPv4) or /48 (IPv6), whole, or nothing."""
     try:

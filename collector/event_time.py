@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from collector.sent import Parsed, Sent
@@ -43,6 +44,8 @@ def event_time(sent: Sent, parsed: Parsed, channel: Channel, now: int) -> Times:
     return Times(occurred, now, client, sent_at, source)
 
 
+# The events of a batch share their sending time, and often their own.
+@lru_cache(maxsize=256)
 def _read(text: str | None) -> int | None:
     if text is None:
         return None
