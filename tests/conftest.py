@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import Kafka, start_kafka
+from tests.services import Kafka, Postgres, find_chromium, start_kafka, start_postgres
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +14,23 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A real broker, started at first use and shared; each test makes topics under a prefix of its own."""
     with start_kafka(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
+
+
+@pytest.fixture
+def sasl_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker for one test that asks for credentials (PLAIN or SCRAM-SHA-256) over TLS."""
+    with start_kafka(tmp_path_factory.mktemp("kafka"), secure=True) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real server, started at first use and shared; each test makes a database of its own."""
+    with start_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of an installed Chromium or Chrome; as root it needs `--no-sandbox`."""
+    return find_chromium()

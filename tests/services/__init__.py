@@ -1,5 +1,8 @@
-"""The services the tests run against, started by the tests themselves."""
+"""The real services the tests run against, started by the tests themselves."""
 
+from tests.services.chromium import find_chromium
 from tests.services.kafka import Kafka, start_kafka
+from tests.services.missing import MissingService
+from tests.services.postgres import Postgres, start_postgres
 
-__all__ = ["Kafka", "start_kafka"]
+__all__ = ["Kafka", "MissingService", "Postgres", "find_chromium", "start_kafka", "start_postgres"]
