@@ -39,6 +39,9 @@ def connection_options(settings: LogSettings) -> dict[str, Any]:
             "sasl_plain_password": unquote(password),
         }
     if secure:
-        options["ssl_context"] = ssl.create_default_context(cafile=ca)
+        try:
+            options["ssl_context"] = ssl.create_default_context(cafile=ca)
+        except OSError:
+            raise ValueError(f"log: ca: {ca} is no file of certificates that can be read") from None
     name = ("SASL_" if mechanism else "") + ("SSL" if secure else "PLAINTEXT")
     return options | {"security_protocol": name}

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from eventlog.connection import connection_options
@@ -30,6 +30,7 @@ _BATCH_BYTES: Final = 512 * 1024
 # What a record takes in a batch beyond key, value and headers, at most.
 _RECORD_OVERHEAD: Final = 128
 _RECONNECT_FIRST, _RECONNECT_MOST = 1.0, 10.0
+_CONNECT: Final = 10.0
 
 
 class _Waiter:
@@ -68,20 +69,24 @@ class _Batch:
         for waiter in self.waiters:
             waiter.part_done()
 
+    def is_awaited(self) -> bool:
+        return any(not waiter.future.done() for waiter in self.waiters)
+
     def fail(self, error: Exception) -> None:
         for waiter in self.waiters:
             waiter.fail(error)
 
 
 class _Lane:
-    """One partition: its queue, and whether a batch is on its way. `stalled`: that batch is overdue."""
+    """One partition: its queue, and whether a batch is on its way, since when. `stalled`: that batch is overdue."""
 
-    __slots__ = ("partition", "queue", "sending", "stalled")
+    __slots__ = ("partition", "queue", "sending", "since", "stalled")
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
         self.queue: deque[_Batch] = deque()
         self.sending: asyncio.Task[None] | None = None
+        self.since = 0.0
         self.stalled = False
 
 
@@ -90,6 +95,7 @@ class KafkaProducer:
 
     def __init__(self, settings: LogSettings) -> None:
         self._settings = settings
+        self._options = connection_options(settings)
         self._lanes: dict[Partition, _Lane] = {}
         self._counts: dict[str, int] = {}
         self._producer: AIOKafkaProducer | None = None
@@ -108,9 +114,10 @@ class KafkaProducer:
             raise Unavailable(f"Kafka: {self._problem}")
         if not records:
             return []
+        on = [self._lane(record) for record in records]
         loop = asyncio.get_running_loop()
         waiter = _Waiter(loop.create_future(), len(records))
-        lanes = self._enqueue(self._producer, records, waiter)
+        lanes = self._enqueue(self._producer, records, on, waiter)
         timer = loop.call_later(self._settings.append_deadline, self._overdue, waiter, lanes)
         try:
             await waiter.future
@@ -127,26 +134,25 @@ class KafkaProducer:
         return self._problem
 
     async def stop(self) -> None:
-        self._stopping = True
+        self._stopping, self._problem = True, "stopping"
+        # Every append is answered by its deadline: what is acknowledged later helps nobody.
+        patience = min(self._settings.append_deadline, self._settings.drain_time / 3)
         sending = [lane.sending for lane in self._lanes.values() if lane.sending]
         if sending:
-            await asyncio.wait(sending, timeout=self._settings.drain_time)
+            await asyncio.wait(sending, timeout=patience)
         if self._replacing:
             self._replacing.cancel()
             await asyncio.wait({self._replacing})
         for lane in self._lanes.values():
             _fail_queue(lane, Unavailable("stopping"))
-            if lane.sending:
-                lane.sending.cancel()
         producer, self._producer, self._problem = self._producer, None, "stopped"
         if producer:
-            await _close(producer, self._settings.append_deadline)
+            await _close(producer, patience)
 
-    def _enqueue(self, producer: AIOKafkaProducer, records: Sequence[Outgoing], waiter: _Waiter) -> set[_Lane]:
-        lanes: set[_Lane] = set()
-        for place, record in enumerate(records):
-            lane = self._lane(record)
-            lanes.add(lane)
+    def _enqueue(
+        self, producer: AIOKafkaProducer, records: Sequence[Outgoing], on: Sequence[_Lane], waiter: _Waiter
+    ) -> set[_Lane]:
+        for place, (record, lane) in enumerate(zip(records, on, strict=True)):
             batch = lane.queue[-1] if lane.queue else None
             if batch is None or not _add(batch, record):
                 batch = _Batch(producer.create_batch())
@@ -156,6 +162,7 @@ class KafkaProducer:
                 batch.waiters.add(waiter)
                 waiter.pending += 1
             batch.places.append((waiter, place))
+        lanes = set(on)
         for lane in lanes:
             if lane.stalled:
                 # The queue behind an overdue batch would only grow: what is not sent is certainly not stored.
@@ -178,7 +185,11 @@ class KafkaProducer:
         try:
             while lane.queue:
                 batch = lane.queue.popleft()
+                if not batch.is_awaited():
+                    # Its senders were told to try again; so the queue holds one deadline's worth at most.
+                    continue
                 batch.builder.close()
+                lane.since = asyncio.get_running_loop().time()
                 try:
                     future = await producer.send_batch(
                         batch.builder, lane.partition.topic, partition=lane.partition.number
@@ -186,7 +197,8 @@ class KafkaProducer:
                     metadata = await future
                 except KafkaError as error:
                     batch.fail(_no_answer())
-                    self._replace(f"{type(error).__name__} on {lane.partition.topic}")
+                    if producer is self._producer:
+                        self._replace(f"{type(error).__name__} on {lane.partition.topic}")
                     return
                 lane.stalled = False
                 batch.acknowledged(lane.partition, metadata.offset)
@@ -195,8 +207,10 @@ class KafkaProducer:
 
     def _overdue(self, waiter: _Waiter, lanes: set[_Lane]) -> None:
         waiter.fail(_no_answer())
+        # A batch just handed over shares a partition's way with this append, but is not what held it up.
+        long_ago = asyncio.get_running_loop().time() - self._settings.append_deadline / 2
         for lane in lanes:
-            if lane.sending is not None:
+            if lane.sending is not None and lane.since <= long_ago:
                 lane.stalled = True
                 _fail_queue(lane, _no_answer())
 
@@ -228,7 +242,7 @@ class KafkaProducer:
 
     async def _connect(self) -> None:
         producer = AIOKafkaProducer(
-            **connection_options(self._settings),
+            **self._options,
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
@@ -236,15 +250,26 @@ class KafkaProducer:
             max_request_size=4 * MAX_MESSAGE_BYTES,
         )
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(_CONNECT):
                 await producer.start()
-                for topic in TOPICS:
-                    name = topic.full_name(self._settings.topic_prefix)
-                    self._counts[name] = len(await producer.partitions_for(name))
+                self._counts = await self._partition_counts(producer)
         except (KafkaError, TimeoutError, OSError) as error:
             await _close(producer, self._settings.append_deadline)
             raise Unavailable(f"Kafka did not answer ({type(error).__name__})") from None
+        except Unavailable:
+            await _close(producer, self._settings.append_deadline)
+            raise
         self._producer, self._problem = producer, None
+
+    async def _partition_counts(self, producer: AIOKafkaProducer) -> dict[str, int]:
+        # Not partitions_for(): of a topic that is missing it only tells after its own 40 s.
+        cluster = await producer.client.fetch_all_metadata()
+        names = [topic.full_name(self._settings.topic_prefix) for topic in TOPICS]
+        found = {name: len(cluster.partitions_for_topic(name) or ()) for name in names}
+        for name, count in found.items():
+            if not count:
+                raise Unavailable(f"Kafka: topic {name} is missing; run `trackway topics --apply`")
+        return found
 
 
 def _add(batch: _Batch, record: Outgoing) -> bool:
@@ -270,9 +295,22 @@ def _fail_queue(lane: _Lane, error: Unavailable) -> None:
 
 
 async def _close(producer: AIOKafkaProducer, deadline: float) -> None:
-    # stop() waits for pending batches, with a frozen broker for ever.
-    try:
-        async with asyncio.timeout(deadline):
-            await producer.stop()
-    except (TimeoutError, KafkaError, OSError):
-        await producer.client.close()
+    """Stop it within twice the deadline, whatever the broker does."""
+    stopping = asyncio.create_task(producer.stop())
+    await asyncio.wait({stopping}, timeout=deadline)
+    if stopping.done():
+        return
+    # stop() waits for pending batches and running requests, with a frozen broker for ever. In this order nothing
+    # is left behind: the sender takes up nothing more, its requests fail, then what waited for them is told.
+    if producer._sender is not None and producer._sender.sender_task is not None:
+        producer._sender.sender_task.cancel()
+    await producer.client.close()
+    await asyncio.wait({stopping}, timeout=deadline)
+    accumulator = producer._message_accumulator
+    for queued in accumulator._batches.values():
+        # A batch queued again has a callback that looks for it among the pending ones.
+        accumulator._pending_batches.update(queued)
+    for batch in list(accumulator._pending_batches):
+        if not batch.future.done():
+            batch.future.set_exception(ProducerClosed())
+    await asyncio.wait({stopping}, timeout=deadline)

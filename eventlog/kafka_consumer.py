@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
@@ -15,7 +21,8 @@ from eventlog.log import Assigned, Bounds, Partition, Record, Revoked
 from eventlog.settings import LogSettings
 from eventlog.topics import TOPICS
 
-_DEADLINE: Final = 30.0
+# How long any answer is waited for, and a frozen broker's farewell at stop.
+_DEADLINE, _FAREWELL = 10.0, 2.0
 
 
 class KafkaConsumer:
@@ -58,13 +65,10 @@ class KafkaConsumer:
                     every = self._all(consumer)
                     consumer.assign(every)
                     await self.begin(frozenset(_ours(every)))
-        except (KafkaError, TimeoutError, OSError) as error:
-            await consumer.stop()
-            self._consumer = None
-            raise Unavailable(f"Kafka did not answer ({type(error).__name__})") from None
-        except BaseException:
-            await consumer.stop()
-            self._consumer = None
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, KafkaError | TimeoutError | OSError):
+                raise _unavailable(error) from None
             raise
 
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
@@ -81,6 +85,8 @@ class KafkaConsumer:
             fetched = {}
         except OffsetOutOfRangeError as error:
             raise ValueError(f"the log no longer holds the offset to read: {error.args[0]}") from None
+        except KafkaError as error:
+            raise _unavailable(error) from None
         if self._failure:
             raise self._failure
         return [
@@ -100,44 +106,61 @@ class KafkaConsumer:
         return frozenset(_ours(self._started().assignment()))
 
     async def seek(self, partition: Partition, offset: int) -> None:
-        consumer = self._started()
-        held = (await self._bounds_of(consumer, [TopicPartition(*partition)]))[partition]
-        if not held.first <= offset <= held.next:
-            raise ValueError(
-                f"offset {offset} of {partition.topic}/{partition.number} is outside {held.first}..{held.next}"
-            )
-        consumer.seek(TopicPartition(*partition), offset)
+        await self._seek({partition: offset})
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        await self._started().commit({TopicPartition(*partition): at for partition, at in offsets.items()})
+        if not self._group:
+            return
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                await self._started().commit({TopicPartition(*one): at for one, at in offsets.items()})
+        except (CommitFailedError, IllegalStateError):
+            # The partitions went to another member meanwhile, and it says where it reads from.
+            return
+        except (KafkaError, TimeoutError) as error:
+            raise _unavailable(error) from None
 
     async def bounds(self) -> dict[Partition, Bounds]:
-        consumer = self._started()
-        return await self._bounds_of(consumer, self._all(consumer))
+        return await self._bounds_of(self._all(self._started()))
 
     async def offsets_at(self, time: int) -> dict[Partition, int]:
         consumer = self._started()
         every = self._all(consumer)
-        found = await consumer.offsets_for_times(dict.fromkeys(every, time))
-        ends = await consumer.end_offsets(every)
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                found = await consumer.offsets_for_times(dict.fromkeys(every, time))
+                ends = await consumer.end_offsets(every)
+        except (KafkaError, TimeoutError) as error:
+            raise _unavailable(error) from None
         return {Partition(*one): at.offset if (at := found.get(one)) else ends[one] for one in every}
 
     async def stop(self) -> None:
-        if self._consumer:
-            consumer, self._consumer = self._consumer, None
-            await consumer.stop()
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
+        stopping = asyncio.create_task(consumer.stop())
+        await asyncio.wait({stopping}, timeout=_FAREWELL)
+        if not stopping.done():
+            # A frozen broker does not answer the farewell; without its connections that fails at once.
+            await consumer._client.close()
+            await asyncio.wait({stopping}, timeout=_FAREWELL)
 
     async def begin(self, partitions: frozenset[Partition]) -> None:
         """Seek to where the owner wants to read, else to the first record."""
-        consumer = self._started()
         wanted = await self._assigned(partitions)
-        rest = [TopicPartition(*one) for one in partitions if one not in wanted]
-        firsts = await consumer.beginning_offsets(rest) if rest else {}
-        for one, offset in firsts.items():
-            consumer.seek(one, offset)
-        for partition in partitions & wanted.keys():
-            await self.seek(partition, wanted[partition])
+        await self._seek({one: wanted.get(one) for one in partitions})
         self._begun |= {TopicPartition(*one) for one in partitions}
+
+    async def _seek(self, offsets: Mapping[Partition, int | None]) -> None:
+        """Seek, without an offset to the first record. Raises ValueError before anything is sought."""
+        held = await self._bounds_of([TopicPartition(*one) for one in offsets])
+        for partition, offset in offsets.items():
+            first, following = held[partition]
+            if offset is not None and not first <= offset <= following:
+                where = f"{partition.topic}/{partition.number}"
+                raise ValueError(f"offset {offset} of {where} is outside {first}..{following}")
+        for partition, offset in offsets.items():
+            self._started().seek(TopicPartition(*partition), held[partition].first if offset is None else offset)
 
     async def on_assigned(self, partitions: frozenset[Partition]) -> None:
         try:
@@ -147,7 +170,10 @@ class KafkaConsumer:
 
     async def on_revoked(self, partitions: frozenset[Partition]) -> None:
         self._begun -= {TopicPartition(*one) for one in partitions}
-        await self._revoked(partitions)
+        try:
+            await self._revoked(partitions)
+        except Exception as error:  # noqa: BLE001 - whatever it is, poll() must raise it
+            self._failure = error
 
     async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
         there = await consumer.topics()
@@ -163,9 +189,14 @@ class KafkaConsumer:
             for number in sorted(consumer.partitions_for_topic(topic) or range(self._expected[topic]))
         ]
 
-    async def _bounds_of(self, consumer: AIOKafkaConsumer, which: list[TopicPartition]) -> dict[Partition, Bounds]:
-        firsts = await consumer.beginning_offsets(which)
-        ends = await consumer.end_offsets(which)
+    async def _bounds_of(self, which: list[TopicPartition]) -> dict[Partition, Bounds]:
+        consumer = self._started()
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                firsts = await consumer.beginning_offsets(which)
+                ends = await consumer.end_offsets(which)
+        except (KafkaError, TimeoutError) as error:
+            raise _unavailable(error) from None
         return {Partition(*one): Bounds(firsts[one], ends[one]) for one in which}
 
     def _started(self) -> AIOKafkaConsumer:
@@ -189,3 +220,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
 def _ours(partitions: Any) -> list[Partition]:
     return [Partition(one.topic, one.partition) for one in partitions]
+
+
+def _unavailable(error: BaseException) -> Unavailable:
+    return Unavailable(f"Kafka did not answer ({type(error).__name__})")

@@ -108,7 +108,8 @@ async def _check(admin: AIOKafkaAdminClient, name: str, topic: Topic, brokers: i
     if wrong and apply:
         changes = ConfigResource(ConfigResourceType.TOPIC, name, configs=_configs(topic, min(_REPLICATION, brokers)))
         await admin.alter_configs([changes])
-        wrong = []
+        # The answer alone does not tell: what counts is what the topic now has.
+        wrong = await _wrong_configs(admin, name, _configs(topic, min(_REPLICATION, brokers)))
     if wrong:
         return Finding(name, "fail", "; ".join(wrong) + "; run `trackway topics --apply`")
     if replication < _REPLICATION:
