@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from eventlog.event import EVENT, Event
 from eventlog.profile import PROFILE, SESSION
@@ -52,7 +52,7 @@ def event(at: int, name: str = "pageview", **fields: Any) -> Event:
             made["page"] = {"url": value}
         else:
             made[words.get(key, key)] = value
-    return cast(Event, EVENT.validate_python(made))
+    return EVENT.validate_python(made)
 
 
 def buy(at: int, order_id: str | None, *items: tuple[str, str], currency: str | None = "EUR", **fields: Any) -> Event:

@@ -61,8 +61,9 @@ def one_event(draw: st.DrawFn, at: st.SearchStrategy[int] = times) -> Event:
 def dense_chain(draw: st.DrawFn) -> list[Event]:
     """One visitor for longer than a session may last, without a gap, with a few logins, resets and latecomers."""
     at, events = 0, []
-    for _ in range(draw(st.integers(26, 45))):
-        at += draw(st.sampled_from((0, 15 * MINUTE, 29 * MINUTE, 30 * MINUTE - 1, 30 * MINUTE)))
+    gaps = draw(st.sampled_from(((15 * MINUTE, 20 * MINUTE), (0, 29 * MINUTE, 30 * MINUTE - 1, 30 * MINUTE))))
+    for _ in range(draw(st.integers(26, 50))):
+        at += draw(st.sampled_from(gaps))
         kind = draw(st.integers(0, 19))
         name = "reset" if kind == 0 else "pageview"
         user = "u1" if kind == 1 else "u2" if kind == 2 else None
@@ -71,3 +72,23 @@ def dense_chain(draw: st.DrawFn) -> list[Event]:
 
 
 events = st.lists(one_event(), min_size=1, max_size=14)
+
+
+@st.composite
+def one_browser(draw: st.DrawFn) -> list[Event]:
+    """Logins, logouts and aliases from elsewhere, all about one anonymous id."""
+    kinds = st.sampled_from(("pageview", "pageview", "login", "logout", "alias", "email", "server logout"))
+    made = []
+    for kind in draw(st.lists(kinds, min_size=2, max_size=10)):
+        at, user = draw(times), draw(st.sampled_from(USERS))
+        if kind == "alias":
+            made.append(event(at, "alias", user=user, previous="a1", channel="server"))
+        elif kind == "login":
+            made.append(event(at, "identify", user=user, anon="a1"))
+        elif kind == "email":
+            made.append(event(at, email=EMAILS[0], anon="a1"))
+        elif kind == "server logout":
+            made.append(event(at, "reset", anon="a1", channel="server", source="crm"))
+        else:
+            made.append(event(at, "reset" if kind == "logout" else kind, anon="a1"))
+    return made

@@ -67,6 +67,12 @@ def test_chains_longer_than_a_session_may_last(events: list[Event]) -> None:
     agree(events, RULES)
 
 
+@settings(max_examples=200, deadline=None)
+@given(strategies.one_browser())
+def test_logins_logouts_and_aliases_of_one_browser(events: list[Event]) -> None:
+    agree(events, RULES)
+
+
 @settings(max_examples=80, deadline=None)
 @given(strategies.events, strategies.all_rules, st.randoms(use_true_random=False))
 def test_order_of_arrival_and_copies_do_not_matter(events: list[Event], rules: Rules, chance: random.Random) -> None:

@@ -90,7 +90,7 @@ def test_a_root_is_assembled_from_what_the_rules_say_to_load(events: list[Event]
 
 
 @settings(max_examples=250, deadline=None)
-@given(strategies.events, strategies.one_event(), strategies.all_rules)
+@given(strategies.events | strategies.one_browser(), strategies.one_event(), strategies.all_rules)
 def test_whatever_an_event_changes_is_dirty(events: list[Event], last: Event, rules: Rules) -> None:
     members = [member_of(one, rules) for one in events]
     new = member_of(last, rules)
