@@ -101,20 +101,7 @@ def resolve(members: Iterable[Member], owners: Owners, rules: Rules) -> list[tup
     anon = ordered[0].anon
     if anon is None:
         return [(member, _own_root(member, owners)) for member in ordered]
-    aliases = owners.aliases.get(anon, ())
-    before = _walk_forward(ordered, aliases, owners)
-    after = _walk_backward(ordered, aliases, owners, rules)
-    resolved = []
-    for member, (epoch, user, secondary), later in zip(ordered, before, after, strict=True):
-        root: Root | None
-        if (own := owners.user_of(member)) is not None:
-            root = ("user", own)
-        elif user is not None:
-            root = ("user", user)
-        else:
-            root = _secondary(member) or secondary or later or ("anon", f"{anon}#{epoch}")
-        resolved.append((member, root))
-    return resolved
+    return _resolve_anonymous(anon, ordered, owners, rules)
 
 
 def candidate_roots(members: Iterable[Member]) -> set[Root]:
@@ -187,59 +174,68 @@ def _own_root(member: Member, owners: Owners) -> Root:
     return root
 
 
-# What holds at an event: its epoch, the user and the ruid or e-mail without a user last named in it up to the event.
-_Standing = tuple[int, str | None, Root | None]
+@dataclass(slots=True)
+class _Epoch:
+    """What one epoch of an anonymous id has said so far: the first and the last user, ruid or e-mail named in it (the
+    latter two where they have no user), with their times."""
+
+    number: int
+    user: str | None = None
+    secondary: Root | None = None
+    first_user: tuple[int, Root] | None = None
+    first_secondary: tuple[int, Root] | None = None
+
+    def hear(self, time: int, user: str | None, secondary: Root | None) -> None:
+        if user is not None:
+            self.user = user
+            self.first_user = self.first_user or (time, ("user", user))
+        elif secondary is not None:
+            self.secondary = secondary
+            self.first_secondary = self.first_secondary or (time, secondary)
+
+    def root_before_names(self, anon: str, time: int, reach: int) -> Root:
+        """Whose an event is that comes before all the epoch names: back-stitching. Guards that refuse it go here."""
+        for first in (self.first_user, self.first_secondary):
+            if first is not None and first[0] - time <= reach:
+                return first[1]
+        return "anon", f"{anon}#{self.number}"
 
 
-def _walk_forward(ordered: list[Member], aliases: Sequence[tuple[Order, str]], owners: Owners) -> list[_Standing]:
-    standings: list[_Standing] = []
-    epoch, user, secondary = 0, None, None
+def _resolve_anonymous(anon: str, ordered: list[Member], owners: Owners, rules: Rules) -> list[tuple[Member, Root]]:
+    aliases = owners.aliases.get(anon, ())
     place = 0
+    epoch = _Epoch(0)
+    resolved: list[tuple[Member, Root]] = []
+    # Events that nothing at or before them in their epoch identifies, to be filled in once the epoch is known.
+    early: list[tuple[int, _Epoch]] = []
     for member in ordered:
         while place < len(aliases) and aliases[place][0] < order_of(member):
-            user = aliases[place][1]
+            epoch.hear(aliases[place][0][0], aliases[place][1], None)
             place += 1
-        if member.makes_facts:
-            named = owners.user_of(member)
-            if named is not None:
-                user = named
-            else:
-                secondary = _secondary(member) or secondary
-        standings.append((epoch, user, secondary))
-        if member.reset and member.makes_facts:
-            epoch, user, secondary = epoch + 1, None, None
-    return standings
-
-
-def _walk_backward(
-    ordered: list[Member], aliases: Sequence[tuple[Order, str]], owners: Owners, rules: Rules
-) -> list[Root | None]:
-    """For each member the root first named after it in its epoch, near enough for back-stitching: a user, else a ruid
-    or e-mail. Guards that refuse back-stitching belong here."""
-    found: list[Root | None] = []
-    user: tuple[int, Root] | None = None
-    secondary: tuple[int, Root] | None = None
-    place = len(aliases)
-    for member in reversed(ordered):
-        if member.reset and member.makes_facts:
-            # An alias between this reset and the next member is of the epoch after it, as are both standings.
-            while place and aliases[place - 1][0] > order_of(member):
-                place -= 1
-            user = secondary = None
-        while place and aliases[place - 1][0] > order_of(member):
-            place -= 1
-            user = aliases[place][0][0], ("user", aliases[place][1])
-        limit = member.time + rules.backstitch_ms
-        found.append(next((later[1] for later in (user, secondary) if later is not None and later[0] <= limit), None))
-        if member.makes_facts:
-            named = owners.user_of(member)
-            own = _secondary(member)
-            if named is not None:
-                user = member.time, ("user", named)
-            elif own is not None:
-                secondary = member.time, own
-    found.reverse()
-    return found
+        user = owners.user_of(member)
+        secondary = _secondary(member) if user is None else None
+        heard = member.makes_facts
+        if heard and (user is not None or secondary is not None):
+            epoch.hear(member.time, user, secondary)
+        root: Root | None = None
+        if user is not None:
+            root = "user", user
+        elif epoch.user is not None:
+            root = "user", epoch.user
+        else:
+            root = secondary or epoch.secondary
+        if root is None:
+            early.append((len(resolved), epoch))
+            root = "anon", anon
+        resolved.append((member, root))
+        if heard and member.reset:
+            epoch = _Epoch(epoch.number + 1)
+    if place < len(aliases):
+        epoch.hear(aliases[place][0][0], aliases[place][1], None)
+    for index, its_epoch in early:
+        member = resolved[index][0]
+        resolved[index] = member, its_epoch.root_before_names(anon, member.time, rules.backstitch_ms)
+    return resolved
 
 
 def _mark_bots(ordered: list[Member], rules: Rules) -> list[Member]:

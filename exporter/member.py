@@ -5,7 +5,7 @@ Members are kept in the store for as long as events are, so the encoding names i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, cast
@@ -125,10 +125,12 @@ order_of: Final = cast(Callable[[Member], Order], itemgetter(0, 1, 2, 3))
 def in_order(members: Iterable[Member]) -> list[Member]:
     """The members sorted, one for each (source, id): of copies the earliest stays."""
     ordered = sorted(members, key=order_of)
+    if len({member[3] for member in ordered}) == len(ordered):
+        return ordered
     first: dict[tuple[str, str], Member] = {}
     for member in ordered:
         first.setdefault((member[1], member[3]), member)
-    return ordered if len(first) == len(ordered) else list(first.values())
+    return list(first.values())
 
 
 def member_of(event: Event, rules: Rules) -> Member:
@@ -183,10 +185,9 @@ def member_of(event: Event, rules: Rules) -> Member:
     )
 
 
-def consent_of(member: Member) -> dict[str, bool]:
+def consent_of(member: Member) -> Mapping[str, bool]:
     """What the event's consent snapshot states; signals it does not state are missing."""
-    packed = member.signals or 0
-    return {name: bool(packed >> 2 * place & 2) for place, name in enumerate(_SIGNALS) if packed >> 2 * place & 3}
+    return _stated(member.signals or 0)
 
 
 def named_roots(member: Member) -> set[Identifier]:
@@ -291,6 +292,11 @@ def _signals(consent: Any) -> int | None:
         if stated is not None:
             packed |= (2 if stated else 1) << 2 * place
     return packed or None
+
+
+@lru_cache(maxsize=4096)
+def _stated(packed: int) -> Mapping[str, bool]:
+    return {name: bool(packed >> 2 * place & 2) for place, name in enumerate(_SIGNALS) if packed >> 2 * place & 3}
 
 
 def _goods(event: Event) -> tuple[list[str] | None, str | None]:

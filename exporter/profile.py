@@ -151,6 +151,8 @@ def _traits(people: Iterable[Member], rules: Rules) -> dict[str, Any]:
     won: dict[str, tuple[tuple[int, Any], Any]] = {}
     once: dict[str, list[tuple[Any, Any]]] = {}
     for member in people:
+        if member.traits is None and member.traits_once is None:
+            continue
         rank = rules.source_priority.get(member.source, 0), order_of(member)
         for key, value in (member.traits or {}).items():
             if key not in won or won[key][0] < rank:
@@ -171,7 +173,7 @@ def _traits(people: Iterable[Member], rules: Rules) -> dict[str, Any]:
 def _consents(people: Iterable[Member]) -> dict[str, dict[str, Any]]:
     """Per purpose what was last stated and when. From the first GPC signal on, the purposes it withdraws stay denied
     until an explicit `consent` event that itself carries the signal grants them; then the signal says nothing new."""
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, tuple[bool, Member]] = {}
     signalled = False
     granted: set[str] = set()
     for member in people:
@@ -182,7 +184,7 @@ def _consents(people: Iterable[Member]) -> dict[str, dict[str, Any]]:
         if gpc and not signalled:
             signalled = True
             for purpose in _GPC_PURPOSES:
-                records[purpose] = _record(False, member)
+                records[purpose] = False, member
         for purpose in _PURPOSES:
             if purpose not in stated:
                 continue
@@ -190,8 +192,8 @@ def _consents(people: Iterable[Member]) -> dict[str, dict[str, Any]]:
                 if not (stated[purpose] and gpc and member.name == "consent"):
                     continue
                 granted.add(purpose)
-            records[purpose] = _record(stated[purpose], member)
-    return {purpose: records[purpose] for purpose in _PURPOSES if purpose in records}
+            records[purpose] = stated[purpose], member
+    return {purpose: _record(*records[purpose]) for purpose in _PURPOSES if purpose in records}
 
 
 def _record(value: bool, member: Member) -> dict[str, Any]:
