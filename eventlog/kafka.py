@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -148,6 +148,7 @@ class KafkaProducer:
         producer, self._producer, self._problem = self._producer, None, "stopped"
         if producer:
             await _close(producer, patience)
+        await _end_sending(self._lanes.values())
 
     def _enqueue(
         self, producer: AIOKafkaProducer, records: Sequence[Outgoing], on: Sequence[_Lane], waiter: _Waiter
@@ -227,6 +228,7 @@ class KafkaProducer:
             _fail_queue(lane, _no_answer())
         if old:
             await _close(old, self._settings.append_deadline)
+        await _end_sending(self._lanes.values())
         self._lanes.clear()
         wait = _RECONNECT_FIRST
         while not self._stopping:
@@ -292,6 +294,15 @@ def _fail_queue(lane: _Lane, error: Unavailable) -> None:
     for batch in lane.queue:
         batch.fail(error)
     lane.queue.clear()
+
+
+async def _end_sending(lanes: Iterable[_Lane]) -> None:
+    # Once the producer is closed, what still waits is for a topic's metadata, and would for 40 s.
+    sending = [lane.sending for lane in lanes if lane.sending]
+    for task in sending:
+        task.cancel()
+    if sending:
+        await asyncio.wait(sending)
 
 
 async def _close(producer: AIOKafkaProducer, deadline: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NodeNotReadyError
 
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
@@ -40,7 +40,12 @@ async def provision(settings: LogSettings, apply: bool) -> list[Finding]:
     try:
         async with asyncio.timeout(_DEADLINE):
             await admin.start()
-            return await _provision(admin, settings, apply)
+            while True:
+                try:
+                    return await _provision(admin, settings, apply)
+                except NodeNotReadyError:
+                    # A broker that has just started answers before it counts itself among the cluster's.
+                    await asyncio.sleep(0.2)
     except (KafkaError, TimeoutError, OSError) as error:
         raise Unavailable(f"Kafka did not answer ({type(error).__name__})") from None
     finally:
@@ -107,9 +112,12 @@ async def _check(admin: AIOKafkaAdminClient, name: str, topic: Topic, brokers: i
     wrong = await _wrong_configs(admin, name, _configs(topic, min(_REPLICATION, brokers)))
     if wrong and apply:
         changes = ConfigResource(ConfigResourceType.TOPIC, name, configs=_configs(topic, min(_REPLICATION, brokers)))
-        await admin.alter_configs([changes])
-        # The answer alone does not tell: what counts is what the topic now has.
-        wrong = await _wrong_configs(admin, name, _configs(topic, min(_REPLICATION, brokers)))
+        # What the topic has now would not tell: the change reaches the broker a moment after the answer.
+        answers = await admin.alter_configs([changes])
+        refused = [error for answer in answers for error in answer.resources if error[0]]
+        if refused:
+            return Finding(name, "fail", f"could not be changed: {refused[0][1] or refused[0][0]}")
+        wrong = []
     if wrong:
         return Finding(name, "fail", "; ".join(wrong) + "; run `trackway topics --apply`")
     if replication < _REPLICATION:

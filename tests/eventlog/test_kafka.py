@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
-from eventlog.log import Outgoing, Producer
+from eventlog.log import Outgoing, Position, Producer
 from eventlog.opening import open_consumer, open_producer
 from eventlog.provision import provision
 from eventlog.settings import LogSettings
@@ -21,6 +23,16 @@ from tests.services import Kafka
 
 def made_for(kafka: Kafka, folder: Path) -> LogSettings:
     return LogSettings(data=folder, log=kafka.url, topic_prefix=f"{folder.name}-{os.getpid()}.")
+
+
+async def stored(producer: Producer, record: Outgoing) -> list[Position]:
+    """Append, as a sender that tries again."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await producer.append([record])
+            except Unavailable:
+                await asyncio.sleep(0.1)
 
 
 def test_topics_are_missed_made_and_then_right(kafka: Kafka, tmp_path: Path) -> None:
@@ -41,20 +53,10 @@ def test_a_frozen_broker_is_refused_within_the_deadline_and_served_when_thawed(k
     settings = made_for(kafka, tmp_path)
     record = Outgoing(settings.topic_prefix + "events.v1", b"k", b"v", (), 1_795_000_000_000)
 
-    async def until_stored(producer: Producer) -> None:
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    await producer.append([record])
-                except Unavailable:
-                    await asyncio.sleep(0.1)
-                else:
-                    return
-
     async def scenario() -> None:
         producer = open_producer(settings)
         await producer.start()
-        await until_stored(producer)
+        await stored(producer, record)
         assert producer.unready() is None
         kafka.freeze()
         try:
@@ -68,12 +70,139 @@ def test_a_frozen_broker_is_refused_within_the_deadline_and_served_when_thawed(k
                 await producer.append([record])
         finally:
             kafka.thaw()
-        await until_stored(producer)
+        await stored(producer, record)
         assert producer.unready() is None
         await producer.stop()
 
     asyncio.run(provision(settings, apply=True))
     asyncio.run(scenario())
+
+
+def test_stopping_takes_no_frozen_brokers_time(kafka: Kafka, tmp_path: Path) -> None:
+    settings = made_for(kafka, tmp_path)
+    topic = settings.topic_prefix + "events.v1"
+    records = [Outgoing(topic, b"%d" % number, b"v", (), 1_795_000_000_000) for number in range(30)]
+
+    async def scenario() -> None:
+        producer, member = open_producer(settings), open_consumer(settings, [topic], "group")
+        await producer.start()
+        await member.start()
+        async with asyncio.timeout(60):
+            while not member.assignment():
+                await member.poll(1, 0.1)
+        kafka.freeze()
+        try:
+            with pytest.raises(Unavailable):
+                await producer.append(records)
+            begun = time.monotonic()
+            await producer.stop()
+            running = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}  # type: ignore[union-attr]
+            assert not [name for name in running if name.startswith(("KafkaProducer.", "Sender."))]
+            await member.stop()
+            assert time.monotonic() - begun < settings.drain_time
+        finally:
+            kafka.thaw()
+
+    asyncio.run(provision(settings, apply=True))
+    asyncio.run(scenario())
+
+
+def test_after_a_crash_of_the_broker_appends_go_on_and_nothing_acknowledged_is_missing(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    settings = made_for(kafka, tmp_path)
+    topic = settings.topic_prefix + "events.v1"
+
+    async def scenario() -> None:
+        producer = open_producer(settings)
+        await producer.start()
+        acknowledged: set[bytes] = set()
+
+        async def append(value: bytes) -> None:
+            try:
+                await producer.append([Outgoing(topic, value, value, (), 1_795_000_000_000)])
+            except Unavailable:
+                return
+            acknowledged.add(value)
+
+        async with asyncio.timeout(60):
+            while len(acknowledged) < 50:
+                await asyncio.gather(*(append(b"before-%d" % number) for number in range(50)))
+        underway = [asyncio.create_task(append(b"underway-%d" % number)) for number in range(50)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(kafka.kill)
+        await asyncio.to_thread(kafka.start)
+        await asyncio.gather(*underway)
+        async with asyncio.timeout(60):
+            while b"after" not in acknowledged:
+                await append(b"after")
+                await asyncio.sleep(0.05)
+        consumer = open_consumer(settings, [topic])
+        await consumer.start()
+        stored: set[bytes | None] = set()
+        while got := await consumer.poll(1000, 1.0):
+            stored |= {record.value for record in got}
+        assert acknowledged <= stored
+        await consumer.stop()
+        await producer.stop()
+
+    asyncio.run(provision(settings, apply=True))
+    asyncio.run(scenario())
+
+
+def test_a_batch_the_broker_refuses_costs_only_its_own_appends(kafka: Kafka, tmp_path: Path) -> None:
+    settings = made_for(kafka, tmp_path)
+    topic = settings.topic_prefix + "events.v1"
+
+    async def set_limit(size: int) -> None:
+        admin = AIOKafkaAdminClient(**connection_options(settings))
+        await admin.start()
+        limit = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
+        await admin.alter_configs([limit])
+        await admin.close()
+        # It is answered before it is so.
+        for _ in range(100):
+            if (await provision(settings, apply=False))[0].level == "fail":
+                break
+            await asyncio.sleep(0.1)
+
+    async def scenario() -> None:
+        await set_limit(1000)
+        producer = open_producer(settings)
+        await producer.start()
+        with pytest.raises(Unavailable):
+            await producer.append([Outgoing(topic, b"k", b"x" * 5000, (), 1_795_000_000_000)])
+        assert producer.unready()
+        (position,) = await stored(producer, Outgoing(topic, b"k", b"small", (), 1_795_000_000_000))
+        assert position.offset == 0
+        await producer.stop()
+        assert [finding.level for finding in await provision(settings, apply=False)].count("fail") == 1
+        assert {finding.level for finding in await provision(settings, apply=True)} == {"warn"}
+
+    asyncio.run(provision(settings, apply=True))
+    asyncio.run(scenario())
+
+
+def test_credentials_over_tls(sasl_kafka: Kafka, tmp_path: Path) -> None:
+    async def scenario(settings: LogSettings) -> None:
+        topic = settings.topic_prefix + "events.v1"
+        producer, consumer = open_producer(settings), open_consumer(settings, [topic])
+        await producer.start()
+        (position,) = await stored(producer, Outgoing(topic, b"k", b"v", (), 1_795_000_000_000))
+        await consumer.start()
+        await consumer.seek(position.partition, position.offset)
+        assert [record.value for record in await consumer.poll(1, 30)] == [b"v"]
+        await consumer.stop()
+        await producer.stop()
+
+    for mechanism in ("PLAIN", "SCRAM-SHA-256"):
+        settings = made_for(sasl_kafka, tmp_path).model_copy(update={"log": sasl_kafka.url_by(mechanism)})
+        asyncio.run(provision(settings, apply=True))
+        asyncio.run(scenario(settings))
+    wrong = settings.model_copy(update={"log": sasl_kafka.url_by("PLAIN", "wrong")})
+    with pytest.raises(Unavailable) as caught:
+        asyncio.run(open_producer(wrong).start())
+    assert "wrong" not in str(caught.value)
 
 
 def test_two_members_share_the_partitions(kafka: Kafka, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,9 @@ def start_process(command: list[str], log: Path, at_death: str = "KILL") -> subp
 
     So nothing outlives a test run, also one that was killed, and Ctrl-C ends services by their fixtures only.
     """
-    if sys.platform == "linux" and shutil.which("setpriv"):
+    # The kernel means the thread that starts it: one that ends earlier than the tests must not take it along.
+    lasting = threading.current_thread() is threading.main_thread()
+    if lasting and sys.platform == "linux" and shutil.which("setpriv"):
         command = ["setpriv", "--pdeathsig", at_death, *command]
     with log.open("ab") as output:
         return subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True)
