@@ -1,1 +1,0 @@
-"""The CDP's HTTP interfaces."""

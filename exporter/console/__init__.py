@@ -1,1 +1,0 @@
-"""The web pages for people: rendered by the server, read without script."""
