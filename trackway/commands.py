@@ -13,7 +13,7 @@ import structlog
 import uvloop
 
 from eventlog.errors import Unavailable
-from eventlog.log import Consumer, Record
+from eventlog.log import Bounds, Consumer, Partition, Record
 from eventlog.opening import open_consumer
 from eventlog.provision import provision
 from eventlog.timestamps import DAY_MS, HOUR_MS, MINUTE_MS, now_ms, parse_ms
@@ -81,10 +81,19 @@ def events_tail(settings: Settings, arguments: Namespace) -> int:
     start = _moment(arguments.start)
 
     async def work() -> int:
-        consumer = open_consumer(settings, [topic.full_name(settings.topic_prefix)])
+        starts: dict[Partition, int] = {}
+        ends: dict[Partition, Bounds] = {}
+
+        # Before anything is fetched: afterwards each question would wait for a fetch to end.
+        async def begin(_: frozenset[Partition]) -> dict[Partition, int]:
+            ends.update(await consumer.bounds())
+            starts.update(await consumer.offsets_at(start))
+            return starts
+
+        consumer = open_consumer(settings, [topic.full_name(settings.topic_prefix)], assigned=begin)
         await consumer.start()
         try:
-            await _tail(consumer, start, arguments)
+            await _tail(consumer, {one: (starts[one], ends[one].next) for one in starts}, arguments)
         finally:
             await consumer.stop()
         return 0
@@ -92,17 +101,14 @@ def events_tail(settings: Settings, arguments: Namespace) -> int:
     return run(work)
 
 
-async def _tail(consumer: Consumer, start: int, arguments: Namespace) -> None:
-    ends = await consumer.bounds()
-    left = 0
-    for partition, offset in (await consumer.offsets_at(start)).items():
-        await consumer.seek(partition, offset)
-        left += ends[partition].next - offset
+async def _tail(consumer: Consumer, ranges: dict[Partition, tuple[int, int]], arguments: Namespace) -> None:
+    """Print what is in the ranges (first offset and the one behind the last), with --follow what comes behind too."""
+    left = sum(max(0, end - first) for first, end in ranges.values())
     shown = 0
     while arguments.follow or left > 0:
         records = await consumer.poll(500, 1.0)
         for record in records:
-            if record.offset < ends[record.partition].next:
+            if record.offset < ranges[record.partition][1]:
                 left -= 1
             event = _event(record, arguments)
             if event is not None:
