@@ -232,10 +232,10 @@ def test_an_idle_page_has_no_timer(open_page: Open, recorder: Recorder) -> None:
       window.timers = new Set();
       const [set, clear] = [setTimeout, clearTimeout];
       window.setTimeout = (action, ms) => {
-    const id = set(() => { timers.delete(id); action(); }, ms);
-    timers.add(id);
-    return id;
-  };
+        const id = set(() => { timers.delete(id); action(); }, ms);
+        timers.add(id);
+        return id;
+      };
       window.clearTimeout = (id) => { timers.delete(id); clear(id); };
       window.setInterval = () => { throw new Error('polling'); };
     </script>"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 CONFIG = """\
 data: {folder}/data
@@ -34,6 +36,12 @@ def trackway(*arguments: str, config: Path | None = None) -> subprocess.Complete
     given = ["--config", str(config)] if config else []
     command = [sys.executable, "-m", "trackway", *given, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def stored(config: Path) -> list[dict[str, Any]]:
+    done = trackway("events", "tail", "--from", "start", "--json", "--pii", "--reason", "test", config=config)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @contextlib.contextmanager

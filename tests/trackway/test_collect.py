@@ -8,33 +8,12 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
 from segment.analytics import Client
 
 from tests.services import Kafka
-from tests.trackway.processes import collecting, config_in, trackway
-
-
-@pytest.fixture(params=["embedded", "kafka"])
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    if request.param == "embedded":
-        yield config_in(tmp_path)
-        return
-    kafka: Kafka = request.getfixturevalue("kafka")
-    made = config_in(tmp_path, kafka.url)
-    assert trackway("topics", config=made).returncode == 1
-    assert trackway("topics", "--apply", config=made).returncode == 0
-    yield made
-
-
-def stored(config: Path) -> list[dict[str, Any]]:
-    done = trackway("events", "tail", "--from", "start", "--json", "--pii", "--reason", "test", config=config)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+from tests.trackway.processes import collecting, config_in, stored, trackway
 
 
 def test_the_example_of_posting_gets_a_receipt_and_counts_once(config: Path) -> None:

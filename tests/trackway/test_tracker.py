@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,8 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.services import Kafka
-from tests.trackway.processes import collecting, config_in, trackway
+from tests.trackway.processes import collecting, stored
 
 PAGE = """<!doctype html><title>Shoes</title>
 <button id=accept onclick="trackway('consent', 'granted')">Accept</button>
@@ -21,14 +19,6 @@ PAGE = """<!doctype html><title>Shoes</title>
   [{product_id: 'SKU-1', price: 89.9, quantity: 2}]}).then((receipt) => document.title = receipt.status)">Buy</button>
 <button id=on onclick="history.pushState(null, '', '/basket?email=a@b.example')">On</button>
 <script src="%s/tw/t.js" data-key="wk_shop" async></script>"""
-
-
-@pytest.fixture(params=["embedded", "kafka"])
-def log(request: pytest.FixtureRequest) -> str:
-    if request.param == "embedded":
-        return ""
-    broker: Kafka = request.getfixturevalue("kafka")
-    return broker.url
 
 
 class Shop:
@@ -66,12 +56,6 @@ def shop() -> Iterator[Shop]:
     shop.close()
 
 
-def events(config: Path) -> list[dict[str, Any]]:
-    tail = trackway("events", "tail", "--from", "start", "--json", config=config)
-    assert tail.returncode == 0, tail.stderr
-    return sorted((json.loads(line) for line in tail.stdout.splitlines()), key=lambda event: event["client"]["seq"])
-
-
 def until(page: Page, holds: Callable[[dict[str, Any]], bool]) -> None:
     for _ in range(600):
         if holds(page.evaluate("trackway.status()")):
@@ -80,25 +64,21 @@ def until(page: Page, holds: Callable[[dict[str, Any]], bool]) -> None:
     raise AssertionError("the tracker does not get there")
 
 
-def test_a_visit_ends_in_the_log_and_nothing_before_consent(
-    tmp_path: Path, log: str, shop: Shop, chromium: str
-) -> None:
-    config = config_in(tmp_path, log)
+def test_a_visit_ends_in_the_log_and_nothing_before_consent(config: Path, shop: Shop, chromium: str) -> None:
     config.write_text(config.read_text().replace("https://shop.example", shop.origin))
-    assert trackway("topics", "--apply", config=config).returncode == 0
     with collecting(config) as url, sync_playwright() as playwright:
         shop.page = PAGE.replace("%s", url).encode()
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
-        posts: list[str] = []
-        page.on("request", lambda request: posts.append(request.method))
+        methods: list[str] = []
+        page.on("request", lambda request: methods.append(request.method))
         page.goto(shop.origin + "/shoes?utm_source=mail&token=secret")
         page.wait_for_function("window.trackway && trackway.version")
         page.click("#buy")
         page.wait_for_function("document.title === 'held'")
-        assert set(posts) == {"GET"}
+        assert set(methods) == {"GET"}
         assert page.evaluate("localStorage.length") == 0
-        assert events(config) == []
+        assert stored(config) == []
 
         page.click("#accept")
         page.click("#on")
@@ -108,14 +88,14 @@ def test_a_visit_ends_in_the_log_and_nothing_before_consent(
         page.wait_for_function("document.title === 'duplicate' || document.title === 'accepted'")
         until(page, lambda now: now["queued"] == 0)
         browser.close()
-    stored = events(config)
-    assert [event["name"] for event in stored if event["name"] != "consent"] == ["pageview", "buy", "pageview"]
-    assert [event["name"] for event in stored].count("consent") == 1
-    first, buy, second = (event for event in stored if event["name"] != "consent")
+    events = sorted(stored(config), key=lambda event: event["client"]["seq"])
+    assert [event["name"] for event in events if event["name"] != "consent"] == ["pageview", "buy", "pageview"]
+    assert [event["name"] for event in events].count("consent") == 1
+    first, buy, second = (event for event in events if event["name"] != "consent")
     assert first["page"]["url"] == shop.origin + "/shoes?utm_source=mail"
     assert first["campaign"]["source"] == "mail"
     assert second["page"]["path"] == "/basket"
     assert second["page"]["referrer"].startswith(shop.origin + "/shoes")
     assert buy["items"][0]["product_id"] == "SKU-1"
-    assert {event["channel"] for event in stored} == {"web"}
-    assert len({event["anonymous_id"] for event in stored}) == 1
+    assert {event["channel"] for event in events} == {"web"}
+    assert len({event["anonymous_id"] for event in events}) == 1
