@@ -18,13 +18,23 @@ class Admin(BaseModel):
 
     listen: str = Field(
         "",
-        description="Address of API, console and metrics. Default: the same as `listen` while that is loopback, "
-        "else 127.0.0.1:8081.",
+        description="Address of API, console and metrics. Default: of `up` the same as `listen` while that is "
+        "loopback, else 127.0.0.1:8081.",
     )
     token: SecretStr = Field(
         SecretStr(""),
         description="The token that signs an administrator in. Required with PostgreSQL, else made in "
         "`<data>/admin-token`.",
+    )
+
+
+class Aggregate(BaseModel):
+    """The aggregator's own listener: health and metrics."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    listen: str = Field(
+        "127.0.0.1:8082", description="Where `aggregate` answers /health, /ready and /metrics; `up` needs none."
     )
 
 
@@ -37,6 +47,7 @@ class ExporterSettings(LogSettings):
         "Default: `sqlite:///<data>/store.db`.",
     )
     admin: Admin = Field(Admin(), description="The listener of API, console and metrics.")
+    aggregate: Aggregate = Field(Aggregate(), description="The aggregator's own listener.")
     rules: Rules = Field(Rules(), description="The rules of sessions, identity and profiles.")
     cdp: dict[str, CdpAccount] = Field(default_factory=dict, description="Accounts of the customer data platform.")
     workflows: dict[str, WorkflowSettings] = Field(default_factory=dict, description="Exports, each under its name.")
