@@ -93,8 +93,8 @@ class Api:
         return found
 
     async def workflows(self, request: Request) -> Answer:
-        workflows = self._settings.workflows.items()
-        return {"workflows": [{"name": name} | workflow.model_dump(mode="json") for name, workflow in workflows]}
+        found = self._settings.workflows.items()
+        return {"workflows": [{"name": name} | one.model_dump(mode="json", by_alias=True) for name, one in found]}
 
     async def ledger(self, request: Request) -> Answer:
         query = request.query_params

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Final, cast
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from eventlog.errors import Unavailable
-from exporter.api import Api, api_routes, json_answer
+from exporter.api import Api, api_routes, guarded, json_answer
 from exporter.console.auth import SignIn
 from exporter.console.door import Door
 from exporter.console.render import Renderer
@@ -29,14 +29,15 @@ from exporter.console.routes import console_routes
 from exporter.console.start import SenderInfo
 from exporter.console.tail import LogReader
 from exporter.console.views import Console
+from exporter.lookup import Lookup
 from exporter.openapi import document
-from exporter.problem import STORE_AWAY, Problem, of_status
+from exporter.problem import Problem, of_status
 from exporter.settings import ExporterSettings
-from exporter.store import Store
+from exporter.store import STORE_AWAY, Store
 
-__all__ = ["SECURITY_HEADERS", "SenderInfo", "create_admin_app"]
+__all__ = ["SECURITY_HEADERS", "AdminApp", "SenderInfo", "create_admin_app"]
 
-READY_SECONDS: Final = 2.0
+_READY_SECONDS: Final = 2.0
 
 SECURITY_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -48,7 +49,31 @@ SECURITY_HEADERS: Final = {
     "cache-control": "no-store",
 }
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
+
+Answering = Callable[[Request, Exception], Response]
+
+
+class AdminApp:
+    """The admin listener as one ASGI app.
+
+    It needs no lifespan: the log is opened when a page asks for it. Whoever serves the app calls `close` at the end.
+    """
+
+    def __init__(self, app: Starlette, reader: LogReader) -> None:
+        self._app = app
+        self._reader = reader
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return self._app.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def close(self) -> None:
+        """Let go of the log."""
+        await self._reader.close()
 
 
 def create_admin_app(
@@ -58,40 +83,33 @@ def create_admin_app(
     sign_in: SignIn,
     senders: Sequence[SenderInfo] = (),
     trusted_proxies: Sequence[str] = (),
-) -> Starlette:
-    """API, console, metrics as one ASGI app.
+) -> AdminApp:
+    """API, console, metrics.
 
-    `senders` is what the Start page explains. `trusted_proxies`: networks whose X-Forwarded-Proto counts. The reader
-    of the log is opened when a page needs it; it is let go after a minute, or by `await app.state.reader.close()`.
+    `senders` is what the Start page explains. `trusted_proxies`: networks whose X-Forwarded-For and -Proto count.
     """
     reader = LogReader(settings)
+    lookup = Lookup(store, settings)
     renderer = Renderer(settings, sign_in)
     door = Door(sign_in, renderer, trusted_proxies)
-    console = Console(settings, store, reader, tuple(senders))
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
-        await reader.close()
-
+    console = Console(settings, store, lookup, reader, tuple(senders))
+    answering = _answering(door, renderer)
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("/console", 303)),
-            *_platform_routes(store),
+            *_platform_routes(lookup, sign_in),
             *api_routes(Api(settings, store), sign_in),
             *console_routes(console, door, renderer),
         ],
-        middleware=[Middleware(SecurityHeaders)],
+        middleware=[Middleware(Outermost, answering=answering)],
         exception_handlers=dict.fromkeys(
-            (Problem, HTTPException, Unavailable, *STORE_AWAY, Exception), _problem_handler(door, renderer)
+            (Problem, HTTPException, Unavailable, *STORE_AWAY), cast(ExceptionHandler, answering)
         ),
-        lifespan=lifespan,
     )
-    app.state.reader = reader
-    return app
+    return AdminApp(app, reader)
 
 
-def _platform_routes(store: Store) -> list[BaseRoute]:
+def _platform_routes(lookup: Lookup, sign_in: SignIn) -> list[BaseRoute]:
     published = document(importlib.metadata.version("trackway"))
 
     async def health(request: Request) -> Response:
@@ -99,14 +117,14 @@ def _platform_routes(store: Store) -> list[BaseRoute]:
 
     async def ready(request: Request) -> Response:
         try:
-            async with asyncio.timeout(READY_SECONDS):
-                await store.positions()
+            async with asyncio.timeout(_READY_SECONDS):
+                await lookup.positions()
         except STORE_AWAY:
             return json_answer({"ready": False, "reason": "the store does not answer"}, 503)
         return json_answer({"ready": True, "reason": "ready"})
 
-    async def openapi(request: Request) -> Response:
-        return json_answer(published)
+    async def openapi(request: Request) -> Mapping[str, Any]:
+        return published
 
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
@@ -114,28 +132,24 @@ def _platform_routes(store: Store) -> list[BaseRoute]:
     return [
         Route("/health", health),
         Route("/ready", ready),
-        Route("/openapi.json", openapi),
+        Route("/openapi.json", guarded(openapi, sign_in)),
         Route("/metrics", metrics),
     ]
 
 
-def _problem_handler(door: Door, renderer: Renderer) -> ExceptionHandler:
+def _answering(door: Door, renderer: Renderer) -> Answering:
     """Every failure as one shape: JSON for programs, a page for people."""
 
-    def handle(request: Request, error: Exception) -> Response:
+    def answer(request: Request, error: Exception) -> Response:
         problem = _problem_of(error)
         path = request.url.path
         if path.startswith("/console") and not path.endswith(".json"):
-            response = renderer.problem(request, door.visit(request), problem)
-        else:
-            response = json_answer(problem.body(), problem.status)
-            response.headers.update(problem.headers)
-        if problem.code == "internal":
-            # The answer to a failure of ours is made outside the middleware that adds them.
-            response.headers.update(SECURITY_HEADERS)
+            return renderer.problem(request, door.visit(request), problem)
+        response = json_answer(problem.body(), problem.status)
+        response.headers.update(problem.headers)
         return response
 
-    return cast(ExceptionHandler, handle)
+    return answer
 
 
 def _problem_of(error: Exception) -> Problem:
@@ -144,29 +158,43 @@ def _problem_of(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         return of_status(error.status_code)
     if isinstance(error, Unavailable):
-        todo = "Look at /ready and at the log's address in the settings; the page works again once the log answers."
+        todo = "Look at /ready and at `log` in the settings; this works again once the log answers."
         return Problem("unavailable", "The event log does not answer.", where="log", todo=todo, retry_after=5)
     if isinstance(error, STORE_AWAY):
-        todo = "Look at /ready and at the store's address in the settings; pages of the log alone go on working."
+        todo = "Look at /ready and at `store` in the settings; pages of the log alone go on working."
         return Problem("unavailable", "The store does not answer.", where="store", todo=todo, retry_after=5)
     number = secrets.token_hex(8)
-    _log.error("request_failed", request=number, error=type(error).__name__)
-    todo = f"Look for request={number} in this process's log."
+    # The message of an exception may hold what a sender sent: only what it was and where it happened is logged.
+    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
+    _log.error("request_failed", request=number, error=type(error).__name__, frames=frames)
+    todo = f"Look for {number} in this process's log."
     return Problem("internal", "Trackway failed to answer this.", where=f"request {number}", todo=todo)
 
 
-class SecurityHeaders:
-    """Adds the security headers to every answer; what an answer says itself stays."""
+class Outermost:
+    """Adds the security headers to every answer (what an answer says itself stays), and answers failures of ours."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answering: Answering) -> None:
         self.app = app
+        self.answering = answering
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        started = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception as error:
+            if started:
+                raise
+            await self.answering(Request(scope, receive), error)(scope, receive, send_with_headers)

@@ -8,6 +8,12 @@ from typing import Any, Final, Literal, get_args
 from eventlog.profile import PROFILE, SESSION, IdentifierKind
 from exporter.problem import STATUS, Code
 
+# Largest `limit` of each list.
+MOST_PROFILES: Final = 200
+MOST_SESSIONS: Final = 1000
+MOST_EVENTS: Final = 1000
+MOST_RUNS: Final = 200
+
 _REF: Final = "#/components/schemas/"
 
 
@@ -61,7 +67,7 @@ _PROFILE_ID: Final = "/api/v1/profiles/{id}"
 OPERATIONS: Final = (
     Operation(
         "GET", "/api/v1/profiles", "recent_profiles", "The profiles that changed last",
-        _object(profiles=_list("Profile"), limit=_NUMBER), (_limit(50, 200),), errors=("bad_request",),
+        _object(profiles=_list("Profile"), limit=_NUMBER), (_limit(50, MOST_PROFILES),), errors=("bad_request",),
     ),
     Operation(
         "POST", "/api/v1/profiles/lookup", "lookup_profile", "The profile that an identifier belongs to",
@@ -75,12 +81,13 @@ OPERATIONS: Final = (
     Operation("GET", _PROFILE_ID, "profile", "One profile", _ref("Profile"), errors=("not_found",)),
     Operation(
         "GET", _PROFILE_ID + "/events", "profile_events", "A profile's events, newest first",
-        _object(events=_list("TimelineEvent"), limit=_NUMBER), (_limit(100, 1000),),
+        _object(events=_list("TimelineEvent"), limit=_NUMBER), (_limit(100, MOST_EVENTS),),
         errors=("bad_request", "not_found"),
     ),
     Operation(
         "GET", _PROFILE_ID + "/sessions", "profile_sessions", "A profile's sessions, newest first",
-        _object(sessions=_list("Session"), limit=_NUMBER), (_limit(100, 1000),), errors=("bad_request", "not_found"),
+        _object(sessions=_list("Session"), limit=_NUMBER), (_limit(100, MOST_SESSIONS),),
+        errors=("bad_request", "not_found"),
     ),
     Operation(
         "GET", "/api/v1/events/{id}", "event", "What happened to the event of an id",
@@ -93,7 +100,7 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/api/v1/runs", "runs", "The latest export runs, newest first",
         _object(runs=_list("Run"), limit=_NUMBER),
-        (_limit(50, 200), Parameter("workflow", "Only runs of this workflow.", _TEXT)), errors=("bad_request",),
+        (_limit(50, MOST_RUNS), Parameter("workflow", "Only runs of this workflow.", _TEXT)), errors=("bad_request",),
     ),
     Operation("GET", "/api/v1/runs/{id}", "run", "One run with its batches", _ref("Run"), errors=("not_found",)),
     Operation(
@@ -111,7 +118,7 @@ OPERATIONS: Final = (
         "GET", "/ready", "ready", "Whether the store answers; 503 with the same body when it does not",
         _object(ready={"type": "boolean"}, reason=_TEXT), needs_token=False,
     ),
-    Operation("GET", "/openapi.json", "openapi", "This document", {"type": "object"}, needs_token=False),
+    Operation("GET", "/openapi.json", "openapi", "This document", {"type": "object"}),
     Operation(
         "GET", "/metrics", "metrics", "Metrics of this process, as Prometheus reads them", _TEXT,
         needs_token=False, media_type="text/plain",
@@ -138,7 +145,7 @@ def document(version: str) -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     answer = {"description": operation.summary, "content": {operation.media_type: {"schema": operation.answer}}}
-    always: tuple[Code, ...] = ("unauthorized", "too_many_requests", "unavailable") if operation.needs_token else ()
+    always: tuple[Code, ...] = ("unauthorized", "unavailable") if operation.needs_token else ()
     made: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,

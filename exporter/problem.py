@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from sqlalchemy.exc import InterfaceError, OperationalError
 from typing_extensions import TypedDict
-
-# What the store's drivers raise when it does not answer.
-STORE_AWAY: Final = (OperationalError, InterfaceError, OSError, TimeoutError)
 
 Code = Literal[
     "bad_request",
@@ -75,8 +71,8 @@ def of_status(status: int) -> Problem:
     """The problem of an answer the router gave by itself."""
     code = _CODE.get(status, "bad_request")
     messages: dict[Code, tuple[str, str]] = {
-        "not_found": ("There is nothing at this address.", "See /openapi.json for what there is."),
-        "method_not_allowed": ("This address does not take that method.", "See /openapi.json for what it takes."),
+        "not_found": ("There is nothing at this address.", "/openapi.json tells programs what there is."),
+        "method_not_allowed": ("This address does not take that method.", "/openapi.json tells what it takes."),
     }
     message, todo = messages.get(code, ("The request cannot be answered.", ""))
     return Problem(code, message, todo=todo)

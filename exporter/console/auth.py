@@ -103,6 +103,7 @@ class SignIn:
             signature.encode("utf-8", "replace"), self._sign("cookie", body).encode()
         ):
             return None
+        # Signed by us, so of our form.
         since, _, name = body.partition(".")
         visit = Visit(name, int(since))
         if visit.since + SESSION_SECONDS < self._now() or name in self._ended:
@@ -120,41 +121,39 @@ class SignIn:
     def is_form_token(self, visit: Visit | None, token: str) -> bool:
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.form_token(visit).encode())
 
-    def wait(self, door: str, address: str) -> int:
-        """Seconds `address` has to wait before it may try this door again; 0 = now."""
-        return self._attempts.wait(door, address)
+    def wait(self, address: str) -> int:
+        """Seconds `address` has to wait before it may try to sign in again; 0 = now."""
+        return self._attempts.wait(address)
 
-    def failed(self, door: str, address: str) -> None:
+    def failed(self, address: str) -> None:
         """Note a wrong attempt."""
-        self._attempts.failed(door, address)
+        self._attempts.failed(address)
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}\0{text}".encode(), hashlib.sha256).hexdigest()
 
 
 class Attempts:
-    """Wrong attempts of the last minute, by door and address."""
+    """Wrong attempts of the last minute, by address."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._seen: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+        self._seen: OrderedDict[str, list[float]] = OrderedDict()
 
-    def wait(self, door: str, address: str) -> int:
-        recent = self._recent(door, address)
+    def wait(self, address: str) -> int:
+        recent = self._recent(address)
         if len(recent) < ATTEMPTS_A_MINUTE:
             return 0
         return max(1, int(recent[0] + 60 - self._now()) + 1)
 
-    def failed(self, door: str, address: str) -> None:
-        recent = self._recent(door, address)
-        recent.append(self._now())
-        self._seen[(door, address)] = recent[-ATTEMPTS_A_MINUTE:]
-        self._seen.move_to_end((door, address))
+    def failed(self, address: str) -> None:
+        self._seen[address] = [*self._recent(address), self._now()][-ATTEMPTS_A_MINUTE:]
+        self._seen.move_to_end(address)
         while len(self._seen) > _MAX_REMEMBERED:
             self._seen.popitem(last=False)
 
-    def _recent(self, door: str, address: str) -> list[float]:
-        return [at for at in self._seen.get((door, address), []) if at > self._now() - 60]
+    def _recent(self, address: str) -> list[float]:
+        return [at for at in self._seen.get(address, []) if at > self._now() - 60]
 
 
 def _remember(names: OrderedDict[str, float], name: str, until: float) -> None:

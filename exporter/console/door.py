@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from exporter.api import read_body
 from exporter.console.auth import SESSION_SECONDS, SignIn, Visit
 from exporter.console.render import Frame, Renderer
+from exporter.parameters import read_body
 from exporter.problem import Problem
 
 HTTPS_COOKIE: Final = "__Host-tw"
@@ -54,12 +54,12 @@ class Door:
             self._safe_name(request)
             if self._sign_in.redeem(code):
                 return self._let_in(request, target)
-            self._sign_in.failed("console", _address(request))
-            wrong = "This link was used already, or is older than an hour."
-            return self._form(request, target, wrong, 401)
         if self.visit(request):
             return RedirectResponse(target, 303)
-        return self._form(request, target, "", 200)
+        if not code:
+            return self._form(request, target, "", 200)
+        self._sign_in.failed(self._address(request))
+        return self._form(request, target, "This link was used already, or is older than an hour.", 401)
 
     async def login(self, request: Request) -> Response:
         """The form, sent."""
@@ -68,7 +68,7 @@ class Door:
         target = _inside(form.get("next"))
         if self._sign_in.is_token(form.get("token", "").strip()):
             return self._let_in(request, target)
-        self._sign_in.failed("console", _address(request))
+        self._sign_in.failed(self._address(request))
         return self._form(request, target, "This is not the token.", 401)
 
     async def logout(self, request: Request) -> Response:
@@ -78,8 +78,9 @@ class Door:
         if visit:
             self._sign_in.sign_out(visit)
         response = RedirectResponse("/console/login", 303)
-        for name, secure in ((HTTPS_COOKIE, True), (LOOPBACK_COOKIE, False)):
-            response.delete_cookie(name, secure=secure, httponly=True, samesite="lax")
+        for name in (HTTPS_COOKIE, LOOPBACK_COOKIE):
+            secure = name == HTTPS_COOKIE
+            response.delete_cookie(name, _cookie_path(name), secure=secure, httponly=True, samesite="lax")
         return response
 
     async def form(self, request: Request, visit: Visit | None) -> dict[str, str]:
@@ -87,7 +88,10 @@ class Door:
         if not _same_origin(request):
             raise Problem("forbidden", "This form was sent by another site.", todo="Open the console and try again.")
         body = (await read_body(request)).decode("utf-8", "replace")
-        fields = {name: values[0] for name, values in parse_qs(body, max_num_fields=50).items()}
+        try:
+            fields = {name: values[0] for name, values in parse_qs(body, max_num_fields=50).items()}
+        except ValueError:
+            raise Problem("bad_request", "This is no form of the console.", where="body") from None
         if not self._sign_in.is_form_token(visit, fields.get("form_token", "")):
             raise Problem("forbidden", "This form is too old.", todo="Reload the page and try again.")
         return fields
@@ -103,7 +107,7 @@ class Door:
             name,
             self._sign_in.new_cookie(),
             max_age=SESSION_SECONDS,
-            path="/",
+            path=_cookie_path(name),
             secure=name == HTTPS_COOKIE,
             httponly=True,
             samesite="lax",
@@ -122,7 +126,7 @@ class Door:
         return name
 
     def _check_wait(self, request: Request) -> None:
-        if wait := self._sign_in.wait("console", _address(request)):
+        if wait := self._sign_in.wait(self._address(request)):
             raise Problem("too_many_requests", "Too many wrong attempts.", todo=f"Wait {wait} s.", retry_after=wait)
 
     def _cookie_name(self, request: Request) -> str | None:
@@ -134,14 +138,30 @@ class Door:
     def _is_https(self, request: Request) -> bool:
         if request.url.scheme == "https":
             return True
+        return self._by_proxy(request) and _last(request.headers.get("x-forwarded-proto")) == "https"
+
+    def _by_proxy(self, request: Request) -> bool:
+        """Whether the request came through a proxy whose word counts."""
         try:
-            address = ipaddress.ip_address(_address(request))
+            address = ipaddress.ip_address(_peer(request))
         except ValueError:
             return False
-        if not any(address in network for network in self._proxies):
-            return False
-        # The last entry is the trusted proxy's own.
-        return request.headers.get("x-forwarded-proto", "").rpartition(",")[2].strip() == "https"
+        return any(address in network for network in self._proxies)
+
+    def _address(self, request: Request) -> str:
+        """Who is at the other end, as far as it can be believed: behind a trusted proxy whom it names last."""
+        forwarded = _last(request.headers.get("x-forwarded-for"))
+        return forwarded if forwarded and self._by_proxy(request) else _peer(request)
+
+
+def _cookie_path(name: str) -> str:
+    # Browsers take a `__Host-` cookie for the whole host only; the other need not reach the collector on the same port.
+    return "/" if name == HTTPS_COOKIE else HOME
+
+
+def _last(header: str | None) -> str:
+    # What stands before it came from outside; the last entry is the trusted proxy's own.
+    return (header or "").rpartition(",")[2].strip()
 
 
 def _same_origin(request: Request) -> bool:
@@ -157,5 +177,5 @@ def _inside(target: str | None) -> str:
     return target if target and _INSIDE.fullmatch(target) and len(target) < 2000 else HOME
 
 
-def _address(request: Request) -> str:
+def _peer(request: Request) -> str:
     return request.client.host if request.client else ""

@@ -1,7 +1,7 @@
 """Personal data made unreadable before it reaches a page. Pure: values in, masked values out.
 
-Masked are: identifiers and traits whatever they hold, values under names that people use for personal data, and
-whatever looks like an e-mail address anywhere, also inside longer texts, URLs and cut-off JSON.
+Masked are: identifiers and traits whatever they hold, values under names that people use for personal data (also in
+the query of an address), and whatever looks like an e-mail address anywhere, also inside longer texts and cut-off JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 _AT: Final = r"(?:@|%(?:25){0,3}40|\\u0040|&#(?:64|x40);)"
 # Bounded: an unbounded local part would make a long text without an address cost its length squared.
 _EMAIL: Final = re.compile(rf"([^\s\"'<>&/?=:;,()\[\]{{}}@%\\]{{1,64}}){_AT}([\w.\-]{{1,255}})", re.IGNORECASE)
+_QUERY: Final = re.compile(r"([?&;])([A-Za-z0-9_.\-\[\]]{1,40})=([^&#;\s\"'<>]+)")
 
 _PERSONAL_NAMES: Final = frozenset(
     {
@@ -26,7 +27,9 @@ _PERSONAL_NAMES: Final = frozenset(
 )  # fmt: skip
 # What holds personal data whatever its entries are called.
 _PERSONAL_OBJECTS: Final = frozenset({"traits", "traitsonce", "identifiers"})
-_NAME_IN_JSON: Final = re.compile(r'"([A-Za-z0-9_$\-]{1,40})"\s*:\s*("(?:[^"\\]|\\.)*"?|-?\d[\d.eE+\-]*)')
+_NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9]")
+# JSON's tokens; the last string may be cut off.
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|[{}\[\],:]|[^"{}\[\],:]+', re.DOTALL)
 
 _MAX_DEPTH: Final = 80
 
@@ -41,13 +44,9 @@ def mask_text(value: str) -> str:
     return f"{value[:1]}…" if len(value) > 2 else "…"
 
 
-def mask_emails(text: str) -> str:
-    """The text with each e-mail address in it masked."""
-    return _EMAIL.sub(_short_email, text)
-
-
-def _short_email(match: re.Match[str]) -> str:
-    return f"{match[1][:1]}…@{match[2][:1]}…"
+def mask_within(text: str) -> str:
+    """A text that is not personal as a whole, with what is personal in it masked."""
+    return _QUERY.sub(_short_parameter, _EMAIL.sub(_short_email, text))
 
 
 def mask_value(value: Any) -> Any:
@@ -60,16 +59,42 @@ def mask_body(value: Any) -> Any:
     return _mask(value, False, 0)
 
 
+def mask_source(text: str) -> str:
+    """JSON that may be cut off, or broken, or none at all, with what is personal in it masked."""
+    masked: list[str] = []
+    inside = [False]  # whether what is open holds personal data, outermost first
+    name = ""
+    tokens = _TOKEN.findall(text)
+    for at, token in enumerate(tokens):
+        shown = token
+        personal = inside[-1] or _is_personal(name)
+        following = next((one for one in tokens[at + 1 : at + 3] if not one.isspace()), "")
+        if token in ("{", "["):
+            inside.append(personal)
+        elif token in ("}", "]"):
+            inside = inside[:-1] or [False]
+        elif token.startswith('"') and following == ":":
+            name = token.strip('"')
+            shown = mask_within(token)
+        elif token not in (":", ",") and not token.isspace():
+            shown = '"…"' if personal else mask_within(token)
+            name = ""
+        if token in ("{", ",", "}", "]"):
+            name = ""
+        masked.append(shown)
+    return "".join(masked)
+
+
 def _mask(value: Any, personal: bool, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         return "…"
     if isinstance(value, str):
-        return mask_text(value) if personal else mask_emails(value)
+        return mask_text(value) if personal else mask_within(value)
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, Mapping):
         return {
-            mask_emails(str(key)): _mask(inner, personal or _is_personal(key), depth + 1)
+            mask_within(str(key)): _mask(inner, personal or _is_personal(key), depth + 1)
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
@@ -78,16 +103,13 @@ def _mask(value: Any, personal: bool, depth: int) -> Any:
 
 
 def _is_personal(name: object) -> bool:
-    plain = re.sub(r"[^a-z0-9]", "", str(name).lower())
+    plain = _NOT_OF_A_NAME.sub("", str(name).lower())
     return plain in _PERSONAL_NAMES or plain in _PERSONAL_OBJECTS
 
 
-def mask_source_text(text: str) -> str:
-    """JSON that may be cut off: values under personal names and e-mail addresses are masked."""
+def _short_email(match: re.Match[str]) -> str:
+    return f"{match[1][:1]}…@{match[2][:1]}…"
 
-    def replace(match: re.Match[str]) -> str:
-        if not _is_personal(match[1]):
-            return match[0]
-        return f'"{match[1]}":"…"'
 
-    return mask_emails(_NAME_IN_JSON.sub(replace, text))
+def _short_parameter(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}={mask_text(match[3])}" if _is_personal(match[2]) else match[0]

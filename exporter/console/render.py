@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from eventlog.timestamps import format_ms, now_ms
 from exporter.console.auth import SignIn, Visit
-from exporter.console.mask import mask_emails
+from exporter.console.mask import mask_within
 from exporter.console.rows import pretty
 from exporter.problem import Problem
 from exporter.settings import ExporterSettings
@@ -82,7 +82,7 @@ class Renderer:
         )
         self._environment.filters |= {
             "pretty": pretty, "path": quote_segment, "clock": clock, "moment": moment, "count": count,
-            "duration": duration, "masked": mask_emails,
+            "duration": duration, "masked": mask_within,
         }  # fmt: skip
         self._environment.globals |= {
             "statuses": _STATUSES,

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,6 +21,7 @@ from exporter.console.views import Console, Data
 from exporter.problem import Problem
 
 View = Callable[[Console, Request], Awaitable[Data]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,21 @@ def _by_id(view: Callable[[Console, str], Awaitable[Data]]) -> View:
     return lambda console, request: view(console, str(request.path_params["id"]))
 
 
+async def _profile(console: Console, request: Request) -> Data:
+    data = await views.profile(console, str(request.path_params["id"]))
+    return data | {"was": request.query_params.get("was", "")}
+
+
 def _tail_command(request: Request) -> str:
     words = ["trackway", "events", "tail", "--from", "15m", "--follow"]
     for name in ("source", "status", "name"):
         if value := request.query_params.get(name):
             words += [f"--{name}", value]
+    return shlex.join(words)
+
+
+def _start_command(request: Request) -> str:
+    words = ["trackway", "events", "tail", "--from", request.query_params.get("since", "1m"), "--follow"]
     return shlex.join(words)
 
 
@@ -59,13 +70,7 @@ def _with_id(command: str) -> Callable[[Request], str]:
 
 
 PAGES: Final = (
-    Page(
-        "/console/start",
-        "Start",
-        "start.html",
-        _by_query(views.start_page),
-        _always("trackway events tail --from 1m --follow"),
-    ),
+    Page("/console/start", "Start", "start.html", _by_query(views.start_page), _start_command),
     Page("/console/live", "Live", "live.html", _by_query(views.live), _tail_command),
     Page(
         "/console/profiles",
@@ -74,11 +79,17 @@ PAGES: Final = (
         _by_query(views.profiles),
         _always("trackway profile show KIND VALUE"),
     ),
-    Page("/console/profiles/{id}", "Profile", "profile.html", _by_id(views.profile), _with_id("trackway profile show")),
+    Page("/console/profiles/{id}", "Profile", "profile.html", _profile, _with_id("trackway profile show")),
     Page("/console/exports", "Exports", "exports.html", _by_query(views.exports), _always("trackway runs list")),
-    Page("/console/runs/{id}", "Run", "run.html", _by_id(views.run), _always("trackway runs list")),
+    Page("/console/runs/{id}", "Run", "run.html", _by_id(views.run), _with_id("trackway runs show")),
     # Last: an event's id may hold anything, also slashes.
-    Page("/console/events/{id:path}", "Event", "event.html", _by_id(views.where), _always("trackway events tail")),
+    Page(
+        "/console/events/{id:path}",
+        "Event",
+        "event.html",
+        _by_id(views.where),
+        _always("trackway events tail --from 24h --json"),
+    ),
 )
 
 
@@ -99,6 +110,7 @@ def console_routes(console: Console, door: Door, renderer: Renderer) -> list[Bas
         Route("/console/login", door.login_page, methods=["GET"]),
         Route("/console/login", door.login, methods=["POST"]),
         Route("/console/logout", door.logout, methods=["POST"]),
+        Route("/console/find", _find(console, door, renderer), methods=["POST"]),
         Route("/console/static/{name}", static),
     ]
     for page in PAGES:
@@ -107,7 +119,24 @@ def console_routes(console: Console, door: Door, renderer: Renderer) -> list[Bas
     return routes
 
 
-def _html(page: Page, console: Console, door: Door, renderer: Renderer) -> Callable[[Request], Awaitable[Response]]:
+def _find(console: Console, door: Door, renderer: Renderer) -> Endpoint:
+    """The search box: by POST, so that no identifier stands in an address or a log."""
+
+    async def endpoint(request: Request) -> Response:
+        visit = door.visit(request)
+        if visit is None:
+            return RedirectResponse("/console/login", 303)
+        text = (await door.form(request, visit)).get("text", "").strip()
+        found = await views.find(console, text)
+        if len(found) == 1:
+            return RedirectResponse(found[0][1], 303)
+        data = {"found": [{"what": what, "address": address} for what, address in found], "asked": bool(text)}
+        return renderer.page(request, visit, Frame("Find", "find.html", status=200 if found else 404), data)
+
+    return endpoint
+
+
+def _html(page: Page, console: Console, door: Door, renderer: Renderer) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         visit = door.visit(request)
         if visit is None:
@@ -117,12 +146,22 @@ def _html(page: Page, console: Console, door: Door, renderer: Renderer) -> Calla
             query = dict(request.query_params) | {"since": format_ms(now_ms())}
             return RedirectResponse(f"{page.path}?{urlencode(query)}", 303)
         data = await page.view(console, request)
+        if moved := _moved(page, request, data):
+            return RedirectResponse(moved, 308)
         return renderer.page(request, visit, Frame(page.title, page.template, page.cli(request)), data)
 
     return endpoint
 
 
-def _twin(page: Page, console: Console, door: Door) -> Callable[[Request], Awaitable[Response]]:
+def _moved(page: Page, request: Request, data: Data) -> str:
+    """Where the profile is now, should it have been asked for by an id it had before."""
+    asked = request.path_params.get("id")
+    if page.view is not _profile or data["profile"]["id"] == asked:
+        return ""
+    return f"/console/profiles/{data['profile']['id']}?was={quote(str(asked), safe='')}"
+
+
+def _twin(page: Page, console: Console, door: Door) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         if door.visit(request) is None:
             raise Problem(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from heapq import merge
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -10,19 +14,22 @@ from typing_extensions import TypedDict
 
 from eventlog.log import Record
 from eventlog.timestamps import format_ms, parse_ms
-from exporter.console.mask import mask_body, mask_emails, mask_source_text, mask_text
+from exporter.console.mask import mask_body, mask_source, mask_text, mask_within
 from exporter.console.tail import Tails
 
 STATUSES: Final = ("accepted", "rejected", "filtered", "duplicate", "poison")
-# What of a record that is no JSON is shown.
-_SHOWN_OF_UNREADABLE: Final = 1024
+# How much of a record is shown, in characters; a page holds a hundred.
+SHOWN_CHARACTERS: Final = 8 * 1024
 _SHOWN_OF_TEXT: Final = 120
 
 Body = dict[str, Any]
 
 
 class Row(TypedDict):
-    """One record. `at` is received_at; texts that are absent are empty. `delay_ms`: received less occurred."""
+    """One record. `at` is received_at; texts that are absent are empty. `delay_ms`: received less occurred.
+
+    `body` is the record's value, masked; where it is `cut`, the first SHOWN_CHARACTERS of its text. `size` in bytes.
+    """
 
     key: str
     at: str
@@ -42,6 +49,8 @@ class Row(TypedDict):
     partition: int
     offset: int
     body: Any
+    cut: bool
+    size: int
 
 
 def decode(record: Record) -> Body | None:
@@ -53,6 +62,8 @@ def decode(record: Record) -> Body | None:
     return body if isinstance(body, dict) else None
 
 
+# A record never becomes another, and a page that refreshes itself asks for the same ones again and again.
+@lru_cache(maxsize=1024)
 def event_row(record: Record) -> Row:
     """A record of the events topic."""
     body = decode(record)
@@ -65,21 +76,23 @@ def event_row(record: Record) -> Row:
     return row
 
 
+@lru_cache(maxsize=1024)
 def outcome_row(record: Record) -> Row:
     """A record of the rejected topic."""
     body = decode(record)
     if body is None:
         return _unreadable(record)
-    prefix = body.pop("prefix", None)
     row = _row(record, body, _text(body.get("status")) or "rejected")
-    if isinstance(prefix, str):
-        row["body"]["prefix"] = mask_source_text(prefix)
     row["about"] = _cut(_text(body.get("origin")))
     return row
 
 
 def _row(record: Record, body: Body, status: str) -> Row:
     library = _part(body, "library")
+    shown = mask_body(body)
+    if isinstance(body.get("prefix"), str):
+        shown["prefix"] = mask_source(body["prefix"])
+    text = pretty(shown)
     return {
         "key": f"{record.partition.topic}-{record.partition.number}-{record.offset}",
         "at": format_ms(record.timestamp),
@@ -98,15 +111,17 @@ def _row(record: Record, body: Body, status: str) -> Row:
         "topic": record.partition.topic,
         "partition": record.partition.number,
         "offset": record.offset,
-        "body": mask_body(body),
+        "body": text[:SHOWN_CHARACTERS] if len(text) > SHOWN_CHARACTERS else shown,
+        "cut": len(text) > SHOWN_CHARACTERS,
+        "size": len(record.value or b""),
     }
 
 
 def _unreadable(record: Record) -> Row:
     row = _row(record, {}, "poison")
     row["reason"] = "not_json"
-    start = (record.value or b"")[:_SHOWN_OF_UNREADABLE].decode("utf-8", "replace")
-    row["body"] = {"unreadable": mask_source_text(start)}
+    text = (record.value or b"").decode("utf-8", "replace")
+    row["body"] = {"unreadable": mask_source(text[:SHOWN_CHARACTERS])}
     return row
 
 
@@ -164,26 +179,26 @@ class Filter:
 
 def newest(tails: Tails, wanted: Filter, limit: int) -> tuple[list[Row], int]:
     """The newest `limit` rows that pass, newest first, and how many of what was read pass."""
-    events = tails.events.records
-    both = sorted((*events, *tails.rejected.records), key=_newest_first, reverse=True)
-    topic = events[0].partition.topic if events else ""
-    rows: list[Row] = []
-    matched = 0
-    for record in both:
-        of_events = record.partition.topic == topic
-        if not wanted.is_empty:
-            body = decode(record)
-            status = "accepted" if of_events else str((body or {}).get("status"))
-            if not wanted.passes(body, status):
-                continue
-        matched += 1
-        if len(rows) < limit:
-            rows.append(event_row(record) if of_events else outcome_row(record))
-    return rows, matched
+    events = _passing(tails.events.records, wanted, "accepted")
+    outcomes = _passing(tails.rejected.records, wanted, "")
+    both = merge(
+        ((record, event_row) for record in events),
+        ((record, outcome_row) for record in outcomes),
+        key=lambda pair: pair[0].timestamp,
+        reverse=True,
+    )
+    return [make(record) for record, make in islice(both, limit)], len(events) + len(outcomes)
 
 
-def _newest_first(record: Record) -> tuple[int, str, int, int]:
-    return record.timestamp, record.partition.topic, record.partition.number, record.offset
+def _passing(records: Sequence[Record], wanted: Filter, status: str) -> Sequence[Record]:
+    if wanted.is_empty:
+        return records
+    found = []
+    for record in records:
+        body = decode(record)
+        if wanted.passes(body, status or str((body or {}).get("status"))):
+            found.append(record)
+    return found
 
 
 def pretty(value: Any) -> str:
@@ -197,7 +212,7 @@ def _part(body: Body, name: str) -> Body:
 
 
 def _text(value: Any) -> str:
-    return mask_emails(value) if isinstance(value, str) else ""
+    return mask_within(value) if isinstance(value, str) else ""
 
 
 def _cut(text: str) -> str:

@@ -7,33 +7,38 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import orjson
 from typing_extensions import TypedDict
 
 from eventlog.log import Record
 from eventlog.timestamps import format_ms
-from exporter.console.mask import mask_emails
+from exporter.console.mask import mask_within
 from exporter.console.rows import Body, decode
 from exporter.console.tail import Tails
 
-Kind = Literal["browser", "server"]
+Kind = Literal["browser", "server", "segment"]
+KINDS: Final[dict[Kind, str]] = {
+    "browser": "a website (our script)",
+    "server": "a server (plain HTTP)",
+    "segment": "a server (Segment's SDK)",
+}
 
 _INDEX: Final = re.compile(r"\[\d+\]")
 
 # Silence for this long, and the page names what is usually behind it.
 SILENCE_MS: Final = 30_000
 
-CAUSES: Final = (
+_BROWSER_CAUSES: Final = (
     (
         "A cached page",
         "The page, or a cache before it, still serves a copy without the snippet: reload past the cache and look for "
-        "`t.js` in the page's source.",
+        "t.js in the page's source.",
     ),
     (
         "A Content-Security-Policy",
-        "The browser's console says `Refused to load` or `Refused to connect`: add the CSP line above.",
+        "The browser's console says “Refused to load” or “Refused to connect”: add the CSP line above.",
     ),
     (
         "An ad blocker",
@@ -45,13 +50,31 @@ CAUSES: Final = (
     ),
     (
         "A wrong host",
-        "The browser's network list shows where `t.js` is asked for: it has to be the address in the snippet.",
+        "The browser's network list shows where t.js is asked for: it has to be the address in the snippet.",
     ),
     (
         "Not deployed",
         "The change has not reached the site this browser sees: compare the page's source with the snippet.",
     ),
 )
+_SERVER_CAUSES: Final = (
+    (
+        "Not sent yet",
+        "SDKs collect events for some seconds and lose them when a short program ends: flush before it does.",
+    ),
+    ("A wrong host", "The address has to be the one above, path included; look at the answer's status and body."),
+    (
+        "A proxy or firewall between",
+        "Run the curl line on that server: it has to answer 200 with a receipt, not a page of the proxy's.",
+    ),
+    ("Not deployed", "The change has not reached the server that runs: compare its settings with the lines above."),
+)
+# (what it may be, how to tell and what to do), most likely first.
+CAUSES: Final[dict[Kind, tuple[tuple[str, str], ...]]] = {
+    "browser": _BROWSER_CAUSES,
+    "server": _SERVER_CAUSES,
+    "segment": _SERVER_CAUSES,
+}
 
 # What a sender is told to do about each reason something was refused.
 REMEDIES: Final[dict[str, str]] = {
@@ -130,9 +153,30 @@ def curl_line(sender: SenderInfo, kind: Kind) -> str:
     event = {"type": "track", "event": "visit", "anonymousId": "start-page", "properties": {"product_id": "SKU-1"}}
     key = sender.browser_key if kind == "browser" else "%KEY%"
     quoted = shlex.quote(orjson.dumps({"writeKey": key, "batch": [event]}).decode())
-    if kind == "server":
+    if kind != "browser":
         quoted = quoted.replace("%KEY%", "'\"$SERVER_KEY\"'")
-    return f"curl -i {shlex.quote(sender.collector_url + '/v1/batch')} -H 'Content-Type: application/json' -d {quoted}"
+    return f"curl -i {shlex.quote(sender.collector_url + '/v1/batch')} -d {quoted}"
+
+
+def segment_python(sender: SenderInfo) -> str:
+    """What points segment-analytics-python here."""
+    return (
+        "import os\nimport segment.analytics as analytics\n\n"
+        f'analytics.write_key = os.environ["SERVER_KEY"]\nanalytics.host = {_quoted(sender.collector_url)}'
+    )
+
+
+def segment_node(sender: SenderInfo) -> str:
+    """What points @segment/analytics-node here."""
+    return (
+        "import { Analytics } from '@segment/analytics-node'\n\n"
+        "const analytics = new Analytics({\n"
+        f"  writeKey: process.env.SERVER_KEY,\n  host: {_quoted(sender.collector_url)},\n}})"
+    )
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
 
 
 def arrived(tails: Tails, sender: SenderInfo, since: int) -> tuple[list[Body], list[tuple[Record, Body]]]:
@@ -154,18 +198,17 @@ def checks(events: Sequence[Body], refused: Sequence[tuple[Record, Body]], kind:
     """What the log alone can tell. Session and profile come from the store."""
     reached = len(events) + len(refused)
     found: list[Check] = [
-        _check("A request reached Trackway", reached > 0, f"{reached} records" if reached else "nothing yet"),
-        _check("An event was accepted", bool(events), f"{len(events)} events" if events else "none yet"),
+        _check("A request reached Trackway", reached > 0, _many(reached, "record") if reached else "nothing yet"),
+        _check("An event was accepted", bool(events), _many(len(events), "event") if events else "none yet"),
     ]
-    if kind == "server":
+    if kind != "browser":
         return found
-    stated = [event for event in events if "analytics" in _consent(event)]
-    found.append(_check("Consent is known", bool(stated), _consent_detail(stated)))
+    found.append(_check("Consent is known", bool(events), _consent_detail(events)))
     visitors = [event for event in events if event.get("anonymous_id")]
     found.append(_check("The visitor has an id", bool(visitors), "" if visitors else "no anonymous id came yet"))
     kept = survived_a_page_load(visitors)
-    detail = "the same id came with a second page load" if kept else "open a second page: the id has to stay the same"
-    found.append(_check("The id survives a page load (first-party cookie works)", kept, detail))
+    detail = "a second page load came with it" if kept else "open a second page of the site"
+    found.append(_check("The id is kept from page to page, by cookie or storage", kept, detail))
     return found
 
 
@@ -178,7 +221,7 @@ def survived_a_page_load(events: Iterable[Body]) -> bool:
         if not isinstance(seq, int):
             continue
         visitor = str(event["anonymous_id"])
-        if seq < highest.get(visitor, -1) or (seq == highest.get(visitor)):
+        if seq <= highest.get(visitor, -1):
             return True
         highest[visitor] = seq
     return False
@@ -191,8 +234,8 @@ def refusals(refused: Sequence[tuple[Record, Body]], sender: SenderInfo) -> list
         status, reason = str(body.get("status")), str(body.get("reason"))
         if status == "duplicate":
             continue
-        path = _INDEX.sub("[]", mask_emails(str(body.get("path", ""))))
-        origin = mask_emails(str(body.get("origin", "")))
+        path = _INDEX.sub("[]", mask_within(str(body.get("path", ""))))
+        origin = mask_within(str(body.get("origin", "")))
         at = format_ms(record.timestamp)
         group = groups.get((status, reason, path, origin))
         if group:
@@ -203,7 +246,7 @@ def refusals(refused: Sequence[tuple[Record, Body]], sender: SenderInfo) -> list
             "status": status,
             "reason": reason,
             "path": path,
-            "message": mask_emails(str(body.get("message", ""))),
+            "message": mask_within(str(body.get("message", ""))),
             "origin": origin,
             "count": 1,
             "first": at,
@@ -224,12 +267,16 @@ def _check(name: str, done: bool, detail: str) -> Check:
     return {"name": name, "done": done, "detail": detail}
 
 
-def _consent(event: Body) -> dict[str, Any]:
-    consent = event.get("consent")
-    return consent if isinstance(consent, dict) else {}
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _consent_detail(stated: Sequence[Body]) -> str:
-    if not stated:
-        return "no event has said whether analytics is allowed"
-    return "analytics allowed" if _consent(stated[0])["analytics"] else "analytics denied"
+def _consent_detail(events: Sequence[Body]) -> str:
+    if not events:
+        return "no event has come through yet"
+    for event in events:
+        consent = event.get("consent")
+        if isinstance(consent, dict) and "analytics" in consent:
+            return "analytics allowed" if consent["analytics"] else "analytics denied"
+    # What needs a statement and has none is filtered before it becomes an event.
+    return "not stated; the source's settings imply it"

@@ -85,13 +85,13 @@ def test_a_first_load_is_light(browser: Browser, site: Site) -> None:
 
 
 def test_an_event_appears_by_itself_and_an_open_row_stays_open(browser: Browser, empty_site: Site) -> None:
-    empty_site.add([event(now_ms(), id="first", name="first-event")])
+    empty_site.add(event(now_ms(), id="first", name="first-event"))
     with window(browser, empty_site) as page:
         page.goto(empty_site.address + "/console/live")
         first = page.locator(".rows > li", has_text="first-event")
         first.locator("summary").click()
         expect(first.locator("pre")).to_be_visible()
-        empty_site.add([event(now_ms(), name="second-event"), outcome(now_ms(), "rejected", "wrong_type")])
+        empty_site.add(event(now_ms(), name="second-event"), outcome(now_ms(), "rejected", "wrong_type"))
         expect(page.locator(".rows > li", has_text="second-event")).to_be_visible()
         expect(page.locator(".rows > li", has_text="wrong_type")).to_be_visible()
         expect(first.locator("pre")).to_be_visible()
@@ -104,7 +104,7 @@ def test_pause_holds_the_list_still(browser: Browser, empty_site: Site) -> None:
         page.goto(empty_site.address + "/console/live")
         page.get_by_role("button", name="Pause").click()
         expect(page.get_by_role("status")).to_have_text("Paused")
-        empty_site.add([event(now_ms(), name="meanwhile")])
+        empty_site.add(event(now_ms(), name="meanwhile"))
         with page.expect_response(lambda response: "/console/live" in response.url):
             page.get_by_role("button", name="Resume").click()
         expect(page.locator(".rows > li", has_text="meanwhile")).to_be_visible()
@@ -123,7 +123,7 @@ def test_start_ticks_off_by_itself(browser: Browser, empty_site: Site) -> None:
     with window(browser, empty_site) as page:
         page.goto(empty_site.address + "/console/start")
         expect(page.locator(".checks .good")).to_have_count(0)
-        empty_site.add([event(now_ms())])
+        empty_site.add(event(now_ms()))
         expect(page.locator(".checks .good")).to_have_count(4)
 
 

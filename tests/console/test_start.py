@@ -27,7 +27,7 @@ def tails(*bodies: dict[str, Any]) -> Tails:
         at = parse_ms(body["received_at"])
         records[topic].insert(0, Record(Partition(topic, 0), offset, b"", orjson.dumps(body), (), at))
     sides = [Tail(tuple(records[topic]), None, len(records[topic])) for topic in ("events", "rejected")]
-    return Tails(sides[0], sides[1], True, len(records["events"]))
+    return Tails(sides[0], sides[1], True, len(records["events"]), AT)
 
 
 def ticks(*bodies: dict[str, Any], since: int = AT) -> list[bool]:
@@ -51,10 +51,17 @@ def test_one_event_shows_request_acceptance_consent_and_id_but_no_kept_cookie() 
     assert ticks(event(AT)) == [True, True, True, True, False]
 
 
-def test_an_event_without_consent_or_id_leaves_those_open() -> None:
+def test_an_event_without_an_id_leaves_that_open_and_unstated_consent_was_implied() -> None:
     bare = event(AT)
     del bare["consent"], bare["anonymous_id"]
-    assert ticks(bare) == [True, True, False, False, False]
+    assert ticks(bare) == [True, True, True, False, False]
+    events, refused = start.arrived(tails(bare), SHOP, AT)
+    assert "imply" in start.checks(events, refused, "browser")[2]["detail"]
+
+
+def test_a_server_is_asked_for_neither_consent_nor_cookie() -> None:
+    events, refused = start.arrived(tails(event(AT, channel="server")), SHOP, AT)
+    assert [check["done"] for check in start.checks(events, refused, "server")] == [True, True]
 
 
 def test_the_id_was_kept_when_a_second_page_load_has_it() -> None:
@@ -97,7 +104,7 @@ def test_the_snippet_survives_a_key_with_quotes() -> None:
 
 def test_the_curl_line_sends_one_event_with_the_key() -> None:
     words = shlex.split(start.curl_line(SHOP, "browser"))
-    assert words[2] == "https://t.shop.example/v1/batch"
+    assert words[:3] == ["curl", "-i", "https://t.shop.example/v1/batch"]
     assert orjson.loads(words[-1])["writeKey"] == "wk_shop"
     assert "$SERVER_KEY" in start.curl_line(SHOP, "server")
     assert "wk_shop" not in start.curl_line(SHOP, "server")

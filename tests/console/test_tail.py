@@ -33,7 +33,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> LogSettings:
 
 async def until(reader: LogReader, holds: Callable[[Tails], bool]) -> Tails:
     async with asyncio.timeout(30):
-        while not holds(tails := await reader.read()):
+        while not holds(tails := await reader.read()):  # noqa: ASYNC110 - another process may have written it
             await asyncio.sleep(0.02)
         return tails
 
