@@ -106,10 +106,7 @@ async def put_marks(connection: AsyncConnection, marks: Iterable[Mark]) -> None:
     by_shard: defaultdict[int, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_shard[shard_of(mark)].append(mark)
-    rows = [
-        {"shard": shard, "body": orjson.dumps([tuple(mark) for mark in some]).decode()}
-        for shard, some in sorted(by_shard.items())
-    ]
+    rows = [{"shard": shard, "body": orjson.dumps(list(map(list, some))).decode()} for shard, some in sorted(by_shard.items())]
     if rows:
         await connection.execute(insert(DIRTY), rows)
 
