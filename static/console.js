@@ -5,12 +5,12 @@
 const region = document.querySelector("[data-refresh]");
 const pause = document.querySelector("[data-pause]");
 const news = document.querySelector("[data-news]");
+const counts = { new: 0, rejected: 0 };
 let paused = false;
-let unsaid = 0;
 let saidAt = 0;
 
 async function fetched(address) {
-  const answer = await fetch(address, { credentials: "same-origin", redirect: "follow" });
+  const answer = await fetch(address, { credentials: "same-origin" });
   if (new URL(answer.url).pathname === "/console/login") {
     location.reload();
   }
@@ -31,12 +31,12 @@ function say(text) {
 function mergeRows(list, fresh) {
   const wanted = new Set([...fresh.children].map((row) => row.id));
   let at = list.firstElementChild;
-  let added = 0;
   for (const row of [...fresh.children]) {
     const have = document.getElementById(row.id);
     if (!have) {
       list.insertBefore(row, at);
-      added += 1;
+      counts.new += 1;
+      counts.rejected += row.querySelector("summary .bad") ? 1 : 0;
     } else if (have === at) {
       at = at.nextElementSibling;
     } else {
@@ -48,14 +48,12 @@ function mergeRows(list, fresh) {
       row.remove();
     }
   }
-  return added;
 }
 
-function sayNews(added) {
-  unsaid += added;
-  if (unsaid && Date.now() - saidAt > 5000) {
-    say(`${unsaid} new`);
-    unsaid = 0;
+function sayNews() {
+  if (counts.new && Date.now() - saidAt > 5000) {
+    say(`${counts.new} new` + (counts.rejected ? `, ${counts.rejected} rejected` : ""));
+    counts.new = counts.rejected = 0;
     saidAt = Date.now();
   }
 }
@@ -74,8 +72,12 @@ async function refresh() {
     }
     const list = region.querySelector("[data-rows]");
     if (list) {
-      sayNews(mergeRows(list, fresh.querySelector("[data-rows]")));
+      mergeRows(list, fresh.querySelector("[data-rows]"));
     }
+    if (region.dataset.state === "lost") {
+      say("Connected again");
+    }
+    sayNews();
     region.dataset.state = "fresh";
   } catch {
     region.dataset.state = "lost";

@@ -39,6 +39,8 @@ _HOW_FOUND: Final = {
     "anon": "the profile with this cookie id",
 }
 
+_WHO: Final = {"user": "user", "ruid": "ruid", "email": "e-mail", "anon": "anonymous visitor"}
+
 Data = dict[str, Any]
 Query = Mapping[str, str]
 
@@ -205,7 +207,11 @@ async def profile(console: Console, profile_id: str) -> Data:
 def _masked_profile(profile: Mapping[str, Any]) -> Data:
     """The profile with every identifier and trait masked; its own id, counts, money, times and flags in clear."""
     masked: Data = mask_body(profile)
-    masked["root"] = {"kind": profile["root"]["kind"], "value": mask_value(profile["root"]["value"])}
+    kind, value = profile["root"]["kind"], profile["root"]["value"]
+    masked["root"] = {"kind": kind, "value": mask_value(value)}
+    # An anonymous root is `<id>#<number of sign-outs before>`.
+    shown, _, epoch = value.rpartition("#") if kind == "anon" else (value, "", "0")
+    masked["who"] = f"{_WHO[kind]} {mask_value(shown)}" + (f" after sign-out {epoch}" if epoch != "0" else "")
     return masked
 
 
