@@ -15,7 +15,7 @@ from eventlog.log import Consumer, Partition, Record
 from eventlog.opening import open_consumer
 from eventlog.timestamps import now_ms
 from eventlog.topics import EVENTS, REJECTED
-from exporter.apply import Batch, Fenced, apply, positions
+from exporter.apply import Batch, Fenced, apply, positions_of
 from exporter.assembly import make_profiles
 from exporter.fold import EVENTS_TOPIC, REJECTED_TOPIC, fold_record
 from exporter.lease import pause
@@ -134,7 +134,8 @@ class Aggregator:
                 await consumer.seek(partition, first[partition] if at is None else at)
 
     async def _assigned(self, partitions: frozenset[Partition]) -> Mapping[Partition, int]:
-        stored = await positions(self._store)
+        async with self._store.read() as connection:
+            stored = await positions_of(connection)
         self._next |= {one: stored.get(one) for one in partitions}
         return {one: stored[one] for one in partitions if one in stored}
 

@@ -63,11 +63,10 @@ class Batch:
     ends: Mapping[Partition, int]
 
 
-async def positions(store: Store) -> dict[Partition, int]:
+async def positions_of(connection: AsyncConnection) -> dict[Partition, int]:
     """The next offset to fold of each partition that was ever read."""
-    async with store.read() as connection:
-        rows = await connection.execute(select(POSITION))
-        return {Partition(topic, number): following for topic, number, following in rows}
+    rows = await connection.execute(select(POSITION))
+    return {Partition(topic, number): following for topic, number, following in rows}
 
 
 async def apply(store: Store, batch: Batch, topic_prefix: str) -> Counter[str]:
@@ -106,7 +105,10 @@ async def put_marks(connection: AsyncConnection, marks: Iterable[Mark]) -> None:
     by_shard: defaultdict[int, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_shard[shard_of(mark)].append(mark)
-    rows = [{"shard": shard, "body": orjson.dumps(list(map(list, some))).decode()} for shard, some in sorted(by_shard.items())]
+    rows = [
+        {"shard": shard, "body": orjson.dumps(list(map(list, some))).decode()}
+        for shard, some in sorted(by_shard.items())
+    ]
     if rows:
         await connection.execute(insert(DIRTY), rows)
 

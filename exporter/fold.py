@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import orjson
 from pydantic import ValidationError
 
-from eventlog.errors import Poison, PoisonReason
+from eventlog.errors import PoisonReason
 from eventlog.event import EVENT
 from eventlog.log import Record
 from eventlog.outcome import MAX_PREFIX_CHARACTERS, Outcome
@@ -60,16 +60,17 @@ def fold_record(record: Record, topic: int, rules: Rules) -> Folded:
     """What the record is, as far as it tells itself. What cannot be read or folded is `poison`, never an exception."""
     if topic == REJECTED_TOPIC:
         return _outcome(record)
+    value = value_of(record)
+    if value is None:
+        return _poison(record, value, "not_json")
     try:
-        event = EVENT.validate_python(_object(record))
+        event = EVENT.validate_python(value)
         member = member_of(event, rules)
-    except Poison as error:
-        return _poison(record, error.reason)
     except ValidationError:
-        return _poison(record, "not_an_event")
+        return _poison(record, value, "not_an_event")
     except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError):
         # A bug of ours must not stop the log: the record is set aside and counted.
-        return _poison(record, "fold_failed")
+        return _poison(record, value, "fold_failed")
     status: Status = "accepted" if member.visitor_key is not None else "unattributed"
     return Folded(record, topic, event["source"], event["id"], status, member=member)
 
@@ -99,41 +100,34 @@ def header(record: Record, name: str) -> str:
 
 
 def source_of(record: Record, value: Any) -> str:
-    """The source a record is counted under: its header's, else its value's, else ""."""
-    stated = header(record, "ce_source")
-    if stated or not isinstance(value, dict):
-        return stated
-    found = value.get("source")
-    return found if isinstance(found, str) else ""
+    """The source a record is counted under: its value's, else its header's, else ""."""
+    stated = value.get("source") if isinstance(value, dict) else None
+    return stated if isinstance(stated, str) and stated else header(record, "ce_source")
 
 
-def _object(record: Record) -> dict[str, Any]:
+def value_of(record: Record) -> Any:
+    """The record's JSON; None where it is none."""
     try:
-        value = orjson.loads(record.value or b"")
+        return orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
-        raise Poison("not_json", "the record's value is no JSON") from None
-    if not isinstance(value, dict):
-        raise Poison("not_an_event", "the record's value is no JSON object")
-    return value
+        return None
 
 
-def _poison(record: Record, reason: PoisonReason) -> Folded:
-    return Folded(record, EVENTS_TOPIC, header(record, "ce_source"), header(record, "ce_id"), "poison", reason)
+def _poison(record: Record, value: Any, reason: PoisonReason) -> Folded:
+    event_id = value.get("id") if isinstance(value, dict) else None
+    known = event_id if isinstance(event_id, str) else header(record, "ce_id")
+    return Folded(record, EVENTS_TOPIC, source_of(record, value), known, "poison", reason)
 
 
 def _outcome(record: Record) -> Folded:
-    try:
-        value = _object(record)
-    except Poison:
-        return Folded(record, REJECTED_TOPIC, header(record, "ce_source"), header(record, "ce_id"), "unknown")
-    status = _OUTCOMES.get(str(value.get("status")), "unknown")
-    event_id = value.get("id")
-    reason = value.get("reason")
+    value = value_of(record)
+    told = value if isinstance(value, dict) else {}
+    event_id, reason = told.get("id"), told.get("reason")
     return Folded(
         record,
         REJECTED_TOPIC,
         source_of(record, value),
         event_id if isinstance(event_id, str) else "",
-        status,
+        _OUTCOMES.get(str(told.get("status")), "unknown"),
         reason if isinstance(reason, str) else None,
     )

@@ -14,7 +14,7 @@ from eventlog.log import Partition
 from eventlog.profile import IdentifierKind
 from eventlog.timestamps import format_ms
 from eventlog.topics import EVENTS, REJECTED
-from exporter.apply import positions
+from exporter.apply import positions_of
 from exporter.evidence import Evidence, Visitors, all_members
 from exporter.fold import EVENTS_TOPIC
 from exporter.identity import Owners, Root, profile_id, resolve
@@ -48,7 +48,8 @@ class Lookup:
 
     async def positions(self) -> dict[Partition, int]:
         """The next offset that will be folded of each partition ever read."""
-        return await positions(self._store)
+        async with self._store.read() as connection:
+            return await positions_of(connection)
 
     async def profile(self, id: str) -> dict[str, Any] | None:
         """The profile of this id; of an id that is no root any more, the profile that owns its events now."""
@@ -127,15 +128,15 @@ class Lookup:
 
     async def counts(self, start: int, end: int, source: str | None = None) -> list[tuple[int, str, str, int]]:
         """(minute, source, status, how many records) for minutes of received_at in [start, end)."""
-        of_source = " AND source = :source" if source else ""
-        statement = (
-            "SELECT minute, source, status, SUM(n) FROM counts WHERE minute >= :start AND minute < :end"
-            f"{of_source} GROUP BY minute, source, status ORDER BY minute, source, status"
-        )
-        of = {"start": start, "end": end} | ({"source": source} if source else {})
         async with self._store.read() as connection:
-            rows = await connection.execute(text(statement), of)
-            return [(minute, of_source, status, int(n)) for minute, of_source, status, n in rows]
+            return await _counts(connection, start, end, source)
+
+    async def counts_with_positions(
+        self, start: int, end: int, source: str | None = None
+    ) -> tuple[list[tuple[int, str, str, int]], dict[Partition, int]]:
+        """`counts`, and up to which offsets they go."""
+        async with self._store.read() as connection:
+            return await _counts(connection, start, end, source), await positions_of(connection)
 
     async def _root_now(self, connection: AsyncConnection, root: Root) -> Root | None:
         """Whose the events of a root, or of a bare anonymous id, are now."""
@@ -184,6 +185,19 @@ class Lookup:
                     session = _session_of(member, cut(resolved, self._rules))
                     return {"session_id": session, "profile_id": profile_id(root, self._secret)}
         return {}
+
+
+async def _counts(
+    connection: AsyncConnection, start: int, end: int, source: str | None
+) -> list[tuple[int, str, str, int]]:
+    of_source = " AND source = :source" if source else ""
+    statement = (
+        "SELECT minute, source, status, SUM(n) FROM counts WHERE minute >= :start AND minute < :end"
+        f"{of_source} GROUP BY minute, source, status ORDER BY minute, source, status"
+    )
+    of = {"start": start, "end": end} | ({"source": source} if source else {})
+    rows = await connection.execute(text(statement), of)
+    return [(minute, its_source, status, int(n)) for minute, its_source, status, n in rows]
 
 
 async def _row(connection: AsyncConnection, id: str) -> RowMapping | None:
