@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-_CLOCK = {
+# The time in ms as the database has it.
+CLOCK = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
     "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
 }
@@ -65,7 +66,7 @@ class Lease:
 
 async def take(store: Store, name: str, holder: str, ttl: float) -> Lease | None:
     """The lease if it is free, ours already, or run out; None while another holds it. `ttl` in seconds."""
-    now = _CLOCK[store.dialect]
+    now = CLOCK[store.dialect]
     statement = text(
         f"INSERT INTO lease (name, holder, token, until) VALUES (:name, :holder, 1, {now} + :ttl) "
         "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until, token = lease.token + "
@@ -79,7 +80,7 @@ async def take(store: Store, name: str, holder: str, ttl: float) -> Lease | None
 
 async def renew(store: Store, lease: Lease, ttl: float) -> bool:
     """Hold the lease `ttl` seconds from now on; False when it is another's."""
-    statement = text(f"UPDATE lease SET until = {_CLOCK[store.dialect]} + :ttl WHERE name = :name AND token = :token")
+    statement = text(f"UPDATE lease SET until = {CLOCK[store.dialect]} + :ttl WHERE name = :name AND token = :token")
     async with store.write() as connection:
         done = await connection.execute(statement, {"name": lease.name, "token": lease.token, "ttl": int(ttl * 1000)})
     return bool(done.rowcount)
@@ -95,13 +96,14 @@ async def release(store: Store, lease: Lease) -> None:
 
 @contextlib.asynccontextmanager
 async def held(
-    store: Store, name: str, ttl: float = 15.0, stop: asyncio.Event | None = None
+    store: Store, name: str, ttl: float = 15.0, stop: asyncio.Event | None = None, *, wait: bool = True
 ) -> AsyncIterator[Lease | None]:
-    """Wait for the lease `name` and hold it for the block; None if `stop` was set while waiting.
+    """Wait for the lease `name` and hold it for the block; None if `stop` was set while waiting, or if another holds
+    it and there is to be no wait.
 
     Raises LeaseLost from the block when the lease could not be renewed in time.
     """
-    lease = await _wait_for(store, name, ttl, stop)
+    lease = await (_wait_for(store, name, ttl, stop) if wait else take(store, name, uuid.uuid4().hex, ttl))
     if lease is None:
         yield None
         return

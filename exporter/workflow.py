@@ -19,6 +19,7 @@ from exporter.cron import parse_cron
 Kind = Literal["user", "content", "product", "interaction"]
 Mode = Literal["draft", "live"]
 SourceKind = Literal["profiles", "events", "ndjson"]
+Use = Literal["skip", "json", "date_of_birth"]
 
 _SOURCES_OF: Final[Mapping[Kind, frozenset[SourceKind]]] = {
     "user": frozenset({"profiles", "ndjson"}),
@@ -67,11 +68,20 @@ class SourceSettings(BaseModel):
     modified: str = Field(
         "modified_at", description="The column that says when a row changed (RFC 3339), if it has one."
     )
+    traits: list[str] = Field(
+        default_factory=list, description="Of `profiles`: the traits that become columns. Empty: all simple values."
+    )
+    names: list[str] = Field(
+        default_factory=list, description="Of `events`: the names of the events to forward. Empty: all."
+    )
 
     @model_validator(mode="after")
-    def _has_file(self) -> SourceSettings:
+    def _belongs(self) -> SourceSettings:
         if (self.kind == "ndjson") != bool(self.path):
             raise ValueError("`path` belongs to `ndjson` and is needed there")
+        for name, kind in (("key", "ndjson"), ("traits", "profiles"), ("names", "events")):
+            if getattr(self, name) and self.kind != kind:
+                raise ValueError(f"`{name}` belongs to `{kind}`, not to `{self.kind}`")
         return self
 
 
@@ -80,9 +90,17 @@ class ProcessorSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    use: str = Field(description="The processor's name, as the documentation lists them.")
+    use: Use = Field(
+        description="skip: leaves the whole field out; json: its value as JSON text; date_of_birth: a column of users."
+    )
     type: str = Field("", description="The field type it is for; empty for processors of users.")
     priority: int = Field(0, description="The higher goes first; the default ones have -100.")
+
+    @model_validator(mode="after")
+    def _of_a_type(self) -> ProcessorSettings:
+        if (self.use == "date_of_birth") == bool(self.type):
+            raise ValueError("`skip` and `json` need a field type, as in `skip:ezimage`; `date_of_birth` has none")
+        return self
 
 
 class WorkflowSettings(BaseModel):
@@ -111,6 +129,14 @@ class WorkflowSettings(BaseModel):
         True, description="Live runs refuse until a draft with the same columns and processors was accepted."
     )
     draft_rows: int = Field(100, ge=1, le=10_000, description="Rows of a draft: the fullest ones of those read.")
+    consent: Literal["required", "implied"] = Field(
+        "required",
+        description="What it means that a person said nothing on third_party_sharing: nothing is exported, or it is.",
+    )
+    on_withdrawal: Literal["stop", "blank"] = Field(
+        "blank",
+        description="Users who withdraw third_party_sharing: their row stays as it was, or is emptied but for its key.",
+    )
     full_days: float = Field(7.0, gt=0, description="Days after which an incremental run becomes a full one.")
     overlap: float = Field(300.0, ge=0, description="How far an incremental run reads back before its last start.")
     misfire_grace: float = Field(3600.0, ge=0, description="How late a missed tick may still be made up for, once.")
@@ -156,6 +182,14 @@ class WorkflowSettings(BaseModel):
             raise ValueError(f"a workflow of kind {self.kind} reads from {allowed}, not from {self.from_.kind}")
         if self.every and self.mode is None:
             raise ValueError("a scheduled workflow needs `mode: draft` or `mode: live`")
+        if self.kind == "interaction" and self.write_mode == "overwrite":
+            raise ValueError("interactions are always appended; `write_mode: overwrite` is for the other kinds")
+        named = [(one.use, one.type) for one in self.processors]
+        for use, field_type in named:
+            if named.count((use, field_type)) > 1:
+                raise ValueError(f"the processor {':'.join(filter(None, (use, field_type)))} is there twice")
+            if use == "date_of_birth" and self.kind != "user":
+                raise ValueError("`date_of_birth` is a processor of users")
         return self
 
 
@@ -173,13 +207,10 @@ class ExportSettings(Protocol):
     @property
     def workflows(self) -> Mapping[str, WorkflowSettings]: ...
 
-    @property
-    def timezone(self) -> str: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A workflow with its account. `id` outlives edits of its name and schedule, and changes with stream and source."""
+    """A workflow with its account."""
 
     name: str
     settings: WorkflowSettings
@@ -187,6 +218,7 @@ class Workflow:
 
     @property
     def id(self) -> str:
+        """What the ledger knows it by: outlives edits of name and schedule, changes with stream and source."""
         source = self.settings.from_
         return _digest(
             self.settings.kind, self.account.account_number, self._stream_id, source.kind, source.path, source.key
@@ -204,7 +236,26 @@ class Workflow:
 
     @property
     def key_column(self) -> str:
-        return self.settings.from_.key or ("code" if self.settings.kind == "product" else "id")
+        """The column that names a row."""
+        kind = self.settings.kind
+        return self.settings.from_.key or {"product": "code", "interaction": "event_id"}.get(kind, "id")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what decides which columns there are: a draft speaks for live runs of the same one only."""
+        source = self.settings.from_
+        processors = sorted((one.use, one.type, one.priority) for one in self.settings.processors)
+        return _digest(self.settings.kind, source.kind, self.key_column, sorted(source.traits), processors)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the stream takes a row a second time without harm: it keeps one row a key. Interactions it adds."""
+        return self.settings.kind != "interaction"
+
+    @property
+    def url(self) -> str:
+        """Where the rows are posted to."""
+        return f"{self.account.endpoint}/stream/{self.account.account_number}"
 
     @property
     def _stream_id(self) -> str:
@@ -225,5 +276,5 @@ def find_workflow(settings: ExportSettings, name: str) -> Workflow:
     return Workflow(name, found, account)
 
 
-def _digest(*parts: str) -> str:
+def _digest(*parts: object) -> str:
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:24]
