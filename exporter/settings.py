@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 
 from eventlog.settings import LogSettings
 from exporter.rules import Rules
@@ -55,6 +56,17 @@ class ExporterSettings(LogSettings):
     trace_days: int = Field(
         35, ge=1, description="Days for which the identity and the whereabouts of each event are remembered."
     )
+
+    _folder: Path = PrivateAttr(Path())
+
+    @property
+    def folder(self) -> Path:
+        """What the paths of workflows' files are relative to: where the settings file is."""
+        return self._folder
+
+    def lie_in(self, folder: Path) -> None:
+        """Say where the settings file is."""
+        self._folder = folder
 
     @field_validator("store")
     @classmethod

@@ -59,6 +59,8 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         name = str(file) if file else "settings"
         raise ConfigError([_problem(one, name, lines) for one in error.errors()]) from None
+    if file:
+        settings.lie_in(file.parent)
     _fill(settings)
     return settings
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import structlog
 from starlette.types import ASGIApp
 
-from collector.app import create_app
+from collector.app import Collector, create_app
 from eventlog.provision import provision
 from exporter.schedule import schedule
-from trackway.demo.mounted import demo_apps
+from trackway.demo.site import create_demo
 from trackway.printing import say
 from trackway.services import (
     ADMIN_LISTEN,
@@ -58,19 +58,26 @@ async def up(settings: Settings, arguments: Namespace) -> None:
             collector = create_app(settings, producer)
             async with opened_admin(settings, store, sign_in, public) as admin, _aggregator(settings, arguments, stop):
                 steps.done("aggregator", "a process of its own")
-                by_segment: dict[str, ASGIApp] = dict.fromkeys(_ADMIN_PATHS, admin)
-                default: ASGIApp = collector
-                if admin_sock is sock:
-                    by_segment[""] = admin
-                if arguments.demo:
-                    by_segment |= demo_apps(settings)
-                works = [serve(Dispatch(default, by_segment), sock, stop, settings.drain_time)]
+                app = _public(settings, collector, admin if admin_sock is sock else None, demo=arguments.demo)
+                works = [serve(app, sock, stop, settings.drain_time)]
                 if admin_sock is not sock:
                     works.append(serve(admin, admin_sock, stop, settings.drain_time))
                 works.append(schedule(settings, store, stop))
                 steps.done("collector, exports, API, console", public)
                 _print_addresses(public, admin_url, sign_in.sign_in_link(admin_url), demo=arguments.demo)
                 await all_of(works)
+
+
+def _public(settings: Settings, collector: Collector, admin: ASGIApp | None, *, demo: bool) -> ASGIApp:
+    """What the public listener serves: the collector, with the pages where they share it, and the demo."""
+    by_segment: dict[str, ASGIApp] = dict.fromkeys(collector.segments, collector)
+    if admin is not None:
+        by_segment |= dict.fromkeys(_ADMIN_PATHS, admin)
+    if demo:
+        return Dispatch(create_demo(settings), by_segment)
+    if admin is not None:
+        by_segment[""] = admin
+    return Dispatch(collector, by_segment)
 
 
 class _Steps:
