@@ -86,7 +86,8 @@ def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     """The model a key holds, and what its keys' path has between: nothing, `.NAME` in a mapping, `[]` in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
-    form = {dict: ".NAME", list: "[]"}.get(get_origin(annotation) or object, "")
+    origin = get_origin(annotation)
+    form = ".NAME" if origin is dict else "[]" if origin is list else ""
     for argument in get_args(annotation):
         found, deeper = _model_in(argument)
         if found:

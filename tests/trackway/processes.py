@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,17 @@ def stored(config: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def collecting(config: Path, program: Sequence[str] = PROGRAM) -> AbstractContextManager[str]:
+    """A collector's process; its URL. TERM at the end must make it leave with 0."""
+    return running("collect", config, program)
+
+
 @contextlib.contextmanager
-def collecting(config: Path, program: Sequence[str] = PROGRAM, folder: Path | None = None) -> Iterator[str]:
-    """A collector's process, by default of this tree and in its folder; its URL. TERM must make it leave with 0."""
-    command = [*program, "--config", str(config), "collect"]
+def running(service: str, config: Path, program: Sequence[str] = PROGRAM) -> Iterator[str]:
+    """A service's process; its URL. TERM at the end must make it leave with 0."""
+    command = [*program, "--config", str(config), service]
+    # A program of its own must not find this tree's packages in its folder.
+    folder = None if program is PROGRAM else config.parent
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder)
     assert process.stderr
     try:

@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.trackway.processes import collecting, config_in
+from exporter.console.auth import load_or_make_token
+from tests.trackway.processes import config_in, running
 from trackway import cli
 from trackway.settings import Settings, load
 
@@ -118,14 +119,40 @@ def test_ports_are_published_on_this_machine_only_and_services_may_finish() -> N
     assert all(int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > drain_time for name in OF_TRACKWAY)
 
 
-def test_the_collectors_health_check_succeeds_on_a_collector_and_fails_without(tmp_path: Path) -> None:
-    kind, python, *rest = SERVICES["collector"]["healthcheck"]["test"]
+@pytest.mark.parametrize(
+    ("service", "key"),
+    [
+        ("collector", "TRACKWAY_LISTEN"),
+        ("aggregator", "TRACKWAY_AGGREGATE_LISTEN"),
+        ("exporter", "TRACKWAY_ADMIN_LISTEN"),
+    ],
+)
+def test_health_checks_succeed_on_a_service_and_fail_without(
+    service: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = environment(service)[key].replace("0.0.0.0", "127.0.0.1")
+    kind, python, *rest = SERVICES[service]["healthcheck"]["test"]
     assert (kind, python) == ("CMD", "python")
-    with collecting(config_in(tmp_path)) as url:
-        check = [sys.executable, *(part.replace("http://127.0.0.1:8080", url) for part in rest)]
+    monkeypatch.setenv(key, "127.0.0.1:0")
+    (command,) = SERVICES[service]["command"]
+    with running(command, config_in(tmp_path)) as url:
+        check = [sys.executable, *(part.replace(f"http://{address}", url) for part in rest)]
         assert url in check[-1]
         assert subprocess.run(check, timeout=60, check=False).returncode == 0
     assert subprocess.run(check, timeout=60, check=False, capture_output=True).returncode == 1
+
+
+def test_the_secrets_as_the_docs_make_them_can_be_used(tmp_path: Path) -> None:
+    (block, *_) = re.findall(r"```sh\n(.*?)```", Path("docs/containers.md").read_text(), re.DOTALL)
+    making, *starting = block.splitlines()
+    assert starting == ["docker compose up --build --detach"]
+    subprocess.run(["bash", "-c", making], check=True, cwd=tmp_path, timeout=60)
+    made = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
+    wanted = re.findall(r"\$\{(\w+):\?", Path("compose.yml").read_text())
+    assert set(made) == set(wanted) == {"TRACKWAY_SECRET", "TRACKWAY_ADMIN_TOKEN"}
+    settings = load(None, made | {"TRACKWAY_DATA": str(tmp_path), "TRACKWAY_STORE": "postgresql://x/y"})
+    assert load_or_make_token(settings) == made["TRACKWAY_ADMIN_TOKEN"]
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
 
 def test_the_images_build_finds_what_it_copies() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -46,9 +45,8 @@ def test_installed_elsewhere_the_collector_serves_the_tracker(wheel: Path, tmp_p
     program = home / "bin/trackway"
     told = subprocess.check_output([program, "--version"], text=True, cwd=tmp_path, timeout=60)
     assert told == f"trackway {wheel.name.split('-')[1]}\n"
-    with collecting(config_in(tmp_path), [str(program)], tmp_path) as url:
-        for path, file in (("/tw/t.js", Path("static/tracker.js")),):
-            with urllib.request.urlopen(url + path, timeout=60) as answer:
-                assert hashlib.sha256(answer.read()).digest() == hashlib.sha256(file.read_bytes()).digest()
+    with collecting(config_in(tmp_path), [str(program)]) as url:
+        with urllib.request.urlopen(url + "/tw/t.js", timeout=60) as answer:
+            assert answer.read() == Path("static/tracker.js").read_bytes()
         with urllib.request.urlopen(url + "/schema/event.json", timeout=60) as answer:
             assert answer.status == 200
