@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import httpx2
 import pytest
 
 from eventlog.timestamps import format_ms, now_ms
@@ -16,10 +17,13 @@ from tests.console.conftest import CANARY, HTML
 from tests.console.seeds import event, outcome
 from tests.console.site import Site
 
+FATES = ("unchanged", "suppressed", "invalid", "sent")
+
 
 def addresses(site: Site) -> dict[str, str]:
-    """Each page's path and an address of it that exists here, runs excepted."""
+    """Each page's path and an address of it that exists here."""
     profile = site.back_end().get("/api/v1/profiles?limit=1").json()["profiles"][0]
+    run = site.back_end().get("/api/v1/runs").json()["runs"][0]
     long_ago = "2026-01-01T00:00:00Z"
     return {
         "/console/start": f"/console/start?since={long_ago}",
@@ -27,6 +31,7 @@ def addresses(site: Site) -> dict[str, str]:
         "/console/profiles": "/console/profiles",
         "/console/profiles/{id}": f"/console/profiles/{profile['id']}",
         "/console/exports": "/console/exports",
+        "/console/runs/{id}": f"/console/runs/{run['id']}",
         "/console/events/{id:path}": "/console/events/the-order",
     }
 
@@ -57,7 +62,7 @@ class Outline(HTMLParser):
 
 
 def test_every_page_is_tried_here(site: Site) -> None:
-    assert set(addresses(site)) == {page.path for page in PAGES} - {"/console/runs/{id}"}
+    assert set(addresses(site)) == {page.path for page in PAGES}
 
 
 def test_pages_show_markup_as_text_and_no_personal_data(site: Site) -> None:
@@ -212,8 +217,84 @@ def test_an_event_leads_to_its_profile(site: Site) -> None:
     assert found
     page = visitor.get(found[1])
     assert page.status_code == 200
-    assert "94.85" in page.text or "89.90" in page.text
-    assert "The store knows no event" in visitor.get("/console/events/none").text
+    assert "89.90" in page.text
+    assert "Not known as of" in visitor.get("/console/events/none").text
+
+
+def test_exports_say_their_schedule_and_what_became_of_the_last_run(site: Site) -> None:
+    visitor = site.visitor()
+    data = visitor.get("/console/exports.json").json()
+    (people,) = data["workflows"]
+    assert (people["in_words"], len(people["next"]), people["last"]["state"]) == ("every 30 minutes", 3, "failed")
+    assert [(run["mode"], run["state"]) for run in data["runs"]] == [("live", "failed"), ("draft", "succeeded")]
+    assert "every 30 minutes" in visitor.get("/console/exports").text
+    assert visitor.get("/console/exports.json?workflow=none").json()["runs"] == []
+
+
+def test_a_run_says_what_became_of_its_rows_and_whose_fault_it_was(site: Site) -> None:
+    visitor = site.visitor()
+    run_id = visitor.get("/console/exports.json").json()["runs"][0]["id"]
+    run = visitor.get(f"/console/runs/{run_id}.json").json()["run"]
+    assert (run["origin"], run["refused"], run["read"]) == ("CDP", 1, sum(run[name] for name in FATES))
+    assert run["refused_rows"][0]["key"] == "c…"
+    text = visitor.get(f"/console/runs/{run_id}").text
+    assert "it failed in: CDP" in text
+    assert "status_400" in text
+
+
+def form_token(client: httpx2.Client) -> str:
+    found = re.search(r'name="form_token" value="([0-9a-f]+)"', client.get("/console/exports").text)
+    assert found
+    return found[1]
+
+
+def find(client: httpx2.Client, text: str) -> httpx2.Response:
+    fields = {"form_token": form_token(client), "text": text}
+    return client.post("/console/find", data=fields, headers={"Sec-Fetch-Site": "same-origin"})
+
+
+def test_the_search_box_finds_people_events_and_runs_by_their_exact_id(site: Site) -> None:
+    visitor = site.visitor()
+    by_user = find(visitor, "customer-4711")
+    assert by_user.status_code == 303
+    profile = by_user.headers["location"]
+    for text in (" visitor-0-0f4a2f9d2a10 ", profile.rpartition("/")[2]):
+        assert find(visitor, text).headers["location"] == profile, text
+    assert find(visitor, "the-order").headers["location"] == "/console/events/the-order"
+    run_id = visitor.get("/console/exports.json").json()["runs"][0]["id"]
+    assert find(visitor, run_id).headers["location"] == f"/console/runs/{run_id}"
+
+
+@pytest.mark.parametrize("text", ["customer-471", "", "x" * 300, "a\0", HTML])
+def test_the_search_box_says_what_it_looked_for_when_it_finds_nothing(site: Site, text: str) -> None:
+    got = find(site.visitor(), text)
+    assert got.status_code == 404
+    assert "Nothing has this id" in got.text
+    assert text not in got.text or not text
+
+
+def test_what_several_things_are_called_is_listed(empty_site: Site) -> None:
+    empty_site.add(event(now_ms(), id="same", user_id="same"), event(now_ms(), user_id="other", anonymous_id="same"))
+    empty_site.fold()
+    got = find(empty_site.visitor(), "same")
+    assert got.status_code == 200
+    assert len(re.findall(r'<li><a href="/console/(?:profiles|events)/', got.text)) == 3
+
+
+def test_the_page_of_a_profile_that_was_joined_leads_to_the_one_it_is_now(empty_site: Site) -> None:
+    before = event(now_ms(), identifiers={"email": CANARY}, anonymous_id="v")
+    del before["anonymous_id"]
+    empty_site.add(before)
+    empty_site.fold()
+    visitor = empty_site.visitor()
+    was = find(visitor, CANARY.upper()).headers["location"]
+    empty_site.add(event(now_ms(), identifiers={"email": CANARY}, user_id="customer-4711"))
+    empty_site.fold()
+    moved = visitor.get(was)
+    assert moved.status_code == 308
+    assert f"was={was.rpartition('/')[2]}" in moved.headers["location"]
+    assert "its events belong to this profile now" in visitor.get(moved.headers["location"]).text
+    assert find(visitor, "customer-4711").headers["location"] in moved.headers["location"]
 
 
 def test_the_static_files_are_small_and_kept_by_browsers(site: Site) -> None:
