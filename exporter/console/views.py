@@ -125,7 +125,7 @@ def _sender(senders: Sequence[start.SenderInfo], source: str) -> start.SenderInf
     raise Problem("not_found", "No source has this name.", where="query.source", todo="Pick one on the Start page.")
 
 
-async def _store_checks(lookup: Lookup, events: Sequence[Mapping[str, Any]], kind: start.Kind) -> list[start.Check]:
+async def _store_checks(lookup: Lookup, events: Sequence[Data], kind: start.Kind) -> list[start.Check]:
     """Whether the store has made a profile, and of what a browser sent a session, of one of the newest events."""
     session = profile = None
     detail = "made within about a second of the event, by `trackway aggregate`" if events else "needs an accepted event"
@@ -139,7 +139,8 @@ async def _store_checks(lookup: Lookup, events: Sequence[Mapping[str, Any]], kin
         detail = "the store does not answer, so this cannot be told"
     found: list[start.Check] = []
     if kind == "browser":
-        found.append({"name": "A session was made", "done": bool(session), "detail": "" if session else detail})
+        without = start.why_no_session(events) or detail
+        found.append({"name": "A session was made", "done": bool(session), "detail": "" if session else without})
     shown = f"/console/profiles/{profile}" if profile else detail
     found.append({"name": "A profile was made", "done": bool(profile), "detail": shown})
     return found

@@ -29,6 +29,7 @@ from exporter.run import run_now
 from exporter.settings import ExporterSettings
 from exporter.store import Store, open_store
 from tests.console.seeds import outgoing
+from tests.services.processes import wait_until
 from trackway.demo.cdp import create_stand_in
 from trackway.serving import Dispatch, address_of, bind, serve
 
@@ -186,6 +187,7 @@ def running_site(folder: Path, bodies: Sequence[Mapping[str, Any]] = (), proxies
         started.wait(60)
         try:
             if not serving.done():
+                wait_until(lambda: _answers(site.address) and _answers(site.admin_address), "the site")
                 if bodies:
                     site.add(*bodies)
                     site.fold()
@@ -195,3 +197,10 @@ def running_site(folder: Path, bodies: Sequence[Mapping[str, Any]] = (), proxies
                 client.close()
             stop.set()
             serving.result(30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx2.get(f"{address}/health").status_code == 200
+    except httpx2.ConnectError:
+        return False

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+import subprocess
+import time
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
@@ -15,7 +18,7 @@ from exporter.console.render import STATIC
 from exporter.console.routes import PAGES
 from tests.console.conftest import CANARY, HTML
 from tests.console.seeds import event, outcome
-from tests.console.site import Site
+from tests.console.site import SERVER_KEY, Site
 
 FATES = ("unchanged", "suppressed", "invalid", "sent")
 
@@ -124,10 +127,30 @@ def test_the_navigation_leads_only_to_pages_that_exist(site: Site) -> None:
             assert visitor.get(address, follow_redirects=True).status_code == 200, address
 
 
-def test_home_is_live_once_there_is_an_event_and_start_before(site: Site, empty_site: Site) -> None:
-    assert site.visitor().get("/console").headers["location"] == "/console/live"
-    assert empty_site.visitor().get("/console").headers["location"] == "/console/start"
-    assert site.client().get("/").headers["location"] == "/console"
+def test_a_new_installation_begins_with_start_and_goes_on_with_live(empty_site: Site) -> None:
+    visitor = empty_site.visitor()
+    assert visitor.get("/").headers["location"] == "/console"
+    assert visitor.get("/console").headers["location"] == "/console/start"
+    assert "No event has arrived yet" in visitor.get("/console/live").text
+    start = f"/console/start.json?source=shop&since={format_ms(now_ms() - 31_000)}"
+    assert len(visitor.get(start).json()["causes"]) == 6
+
+    empty_site.add(outcome(now_ms(), "rejected", "origin_not_allowed", origin="https://new.example"))
+    data = until(visitor, start, lambda data: bool(data["refusals"]))
+    assert (data["causes"], data["checks"][0]["done"]) == ([], True)
+    assert "https://new.example" in data["refusals"][0]["setting"]
+
+    empty_site.add(event(now_ms(), id="fresh"))
+    rows = until(visitor, "/console/live.json", lambda data: data["shown"] == 2)["rows"]
+    assert rows[0]["id"] == "fresh"
+    assert visitor.get("/console").headers["location"] == "/console/live"
+
+
+def until(visitor: httpx2.Client, address: str, holds: Callable[[Any], bool]) -> Any:
+    deadline = time.monotonic() + 20
+    while not holds(data := visitor.get(address).json()):
+        assert time.monotonic() < deadline, data
+    return data
 
 
 def test_live_shows_both_topics_newest_first_and_says_what_is_left_out(site: Site) -> None:
@@ -158,25 +181,14 @@ def test_live_reloads_without_script_when_asked_to(site: Site) -> None:
     assert "refresh" not in visitor.get("/console/live").headers
 
 
-def test_live_shows_what_arrives(empty_site: Site) -> None:
-    visitor = empty_site.visitor()
-    assert "No event has arrived yet" in visitor.get("/console/live").text
-    empty_site.add(event(now_ms(), id="fresh"))
-    rows: list[Any] = []
-    for _ in range(50):
-        if rows := visitor.get("/console/live.json").json()["rows"]:
-            break
-    assert [row["id"] for row in rows] == ["fresh"]
-
-
-def test_start_counts_from_when_it_was_opened(empty_site: Site) -> None:
-    visitor = empty_site.visitor()
+def test_start_counts_from_when_it_was_opened(site: Site) -> None:
+    visitor = site.visitor()
     first = visitor.get("/console/start?source=shop")
     assert first.status_code == 303
     assert "since=20" in first.headers["location"]
-    empty_site.add(event(now_ms() - 60_000))
+    site.add(event(now_ms() - 60_000))
     page = visitor.get(first.headers["location"])
-    snippet = f'<script src="{empty_site.address}/tw/t.js" data-key="wk_shop" async></script>'
+    snippet = f'<script src="{site.address}/tw/t.js" data-key="wk_shop" async></script>'
     assert snippet not in page.text
     assert snippet in html.unescape(page.text)
     waiting = visitor.get(twin(first.headers["location"])).json()
@@ -184,20 +196,21 @@ def test_start_counts_from_when_it_was_opened(empty_site: Site) -> None:
     assert waiting["causes"] == []
 
 
-def test_start_names_the_causes_of_silence_and_then_what_was_refused(empty_site: Site) -> None:
-    visitor = empty_site.visitor()
-    address = f"/console/start?source=shop&since={format_ms(now_ms() - 31_000)}"
-    assert len(visitor.get(twin(address)).json()["causes"]) == 6
-    empty_site.add(outcome(now_ms(), "rejected", "origin_not_allowed", origin="https://new.example"))
-    data: Any = {}
-    for _ in range(50):
-        data = visitor.get(twin(address)).json()
-        if data["refusals"]:
-            break
-    assert data["causes"] == []
-    assert data["checks"][0]["done"]
-    assert "https://new.example" in data["refusals"][0]["setting"]
-    assert "https://new.example" in visitor.get(address).text
+def test_the_line_for_a_terminal_sends_an_event_that_start_ticks_off(site: Site) -> None:
+    visitor = site.visitor()
+    address = visitor.get("/console/start?kind=server").headers["location"]
+    line = visitor.get(twin(address)).json()["curl"]
+    # As a shell reads it: the key comes from the environment.
+    read = f"curl() {{ printf '%s\\n' \"$@\"; }}; {line}"
+    words = subprocess.check_output(["sh", "-c", read], text=True, env={"SERVER_KEY": SERVER_KEY}).splitlines()
+    assert words[:2] == ["-i", f"{site.address}/v1/batch"]
+    assert site.client().post("/v1/batch", content=words[3]).json()["receipts"][0]["status"] == "accepted"
+    checks = until(visitor, twin(address), lambda data: data["done"])["checks"]
+    assert [check["name"] for check in checks] == [
+        "A request reached Trackway",
+        "An event was accepted",
+        "A profile was made",
+    ]
 
 
 def test_start_ticks_session_and_profile_from_the_store(site: Site) -> None:
@@ -273,28 +286,31 @@ def test_the_search_box_says_what_it_looked_for_when_it_finds_nothing(site: Site
     assert text not in got.text or not text
 
 
-def test_what_several_things_are_called_is_listed(empty_site: Site) -> None:
-    empty_site.add(event(now_ms(), id="same", user_id="same"), event(now_ms(), user_id="other", anonymous_id="same"))
-    empty_site.fold()
-    got = find(empty_site.visitor(), "same")
+def test_what_several_things_are_called_is_listed(site: Site) -> None:
+    site.add(
+        event(now_ms(), id="same", user_id="same", anonymous_id="another"),
+        event(now_ms(), user_id="other", anonymous_id="same"),
+    )
+    site.fold()
+    got = find(site.visitor(), "same")
     assert got.status_code == 200
     assert len(re.findall(r'<li><a href="/console/(?:profiles|events)/', got.text)) == 3
 
 
-def test_the_page_of_a_profile_that_was_joined_leads_to_the_one_it_is_now(empty_site: Site) -> None:
-    before = event(now_ms(), identifiers={"email": CANARY}, anonymous_id="v")
+def test_the_page_of_a_profile_that_was_joined_leads_to_the_one_it_is_now(site: Site) -> None:
+    before = event(now_ms(), identifiers={"email": "two@mail.example"}, anonymous_id="v")
     del before["anonymous_id"]
-    empty_site.add(before)
-    empty_site.fold()
-    visitor = empty_site.visitor()
-    was = find(visitor, CANARY.upper()).headers["location"]
-    empty_site.add(event(now_ms(), identifiers={"email": CANARY}, user_id="customer-4711"))
-    empty_site.fold()
+    site.add(before)
+    site.fold()
+    visitor = site.visitor()
+    was = find(visitor, "TWO@mail.example").headers["location"]
+    site.add(event(now_ms(), identifiers={"email": "two@mail.example"}, user_id="customer-of-two"))
+    site.fold()
     moved = visitor.get(was)
     assert moved.status_code == 308
     assert f"was={was.rpartition('/')[2]}" in moved.headers["location"]
     assert "its events belong to this profile now" in visitor.get(moved.headers["location"]).text
-    assert find(visitor, "customer-4711").headers["location"] in moved.headers["location"]
+    assert find(visitor, "customer-of-two").headers["location"] in moved.headers["location"]
 
 
 def test_the_static_files_are_small_and_kept_by_browsers(site: Site) -> None:
