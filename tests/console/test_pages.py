@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from exporter.console.routes import PAGES
 from tests.console.conftest import CANARY, HTML
 from tests.console.seeds import event, outcome
 from tests.console.site import SERVER_KEY, Site
+from trackway.cli import parser
 
 FATES = ("unchanged", "suppressed", "invalid", "sent")
 
@@ -311,6 +313,15 @@ def test_the_page_of_a_profile_that_was_joined_leads_to_the_one_it_is_now(site: 
     assert f"was={was.rpartition('/')[2]}" in moved.headers["location"]
     assert "its events belong to this profile now" in visitor.get(moved.headers["location"]).text
     assert find(visitor, "customer-of-two").headers["location"] in moved.headers["location"]
+
+
+def test_every_command_that_a_page_names_is_one(site: Site) -> None:
+    visitor = site.visitor()
+    more = ("/console/live?status=poison&source=a%20b&name=x", "/console/exports?workflow=people")
+    for address in (*addresses(site).values(), *more):
+        found = re.search(r"From the command line: <code>trackway (.+?)</code>", visitor.get(address).text)
+        assert found, address
+        parser().parse_args(shlex.split(html.unescape(found[1])))
 
 
 def test_the_static_files_are_small_and_kept_by_browsers(site: Site) -> None:
