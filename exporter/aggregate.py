@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from eventlog.errors import Unavailable
 from eventlog.log import Consumer, Partition, Record
@@ -30,6 +31,8 @@ GROUP = "trackway-aggregate"
 _FEWEST, _MOST = 1_000, 10_000
 _POLL_SECONDS = 1.0
 _AGAIN_SECONDS = 2.0
+# Profiles wait no longer than this for a loop that is behind.
+_STALE_SECONDS = 5.0
 
 
 @dataclass
@@ -65,22 +68,25 @@ class Aggregator:
         self._progress.problem = None
         try:
             size = _FEWEST
+            made = time.monotonic()
             while not stop.is_set():
                 records = await consumer.poll(size, _POLL_SECONDS)
-                size = min(_MOST, size * 2) if len(records) >= size else _FEWEST
-                await self._until_stored(records, stop)
+                behind = len(records) >= size
+                size = min(_MOST, size * 2) if behind else _FEWEST
+                await self._until(stop, functools.partial(self._store_batch, records))
+                # Behind the log, a visitor's next events are near: making its profile once for all of them is cheaper.
+                if not behind or time.monotonic() - made > _STALE_SECONDS:
+                    await self._until(stop, functools.partial(self._make_profiles, stop))
+                    made = time.monotonic()
         finally:
             await consumer.stop()
 
-    async def _until_stored(self, records: list[Record], stop: asyncio.Event) -> None:
+    async def _until(self, stop: asyncio.Event, done: Callable[[], Awaitable[None]]) -> None:
+        """Try until it is done; a store that does not answer is waited for."""
         while not stop.is_set():
             try:
-                await self._store_batch(records)
-                while not stop.is_set() and await self._make_profiles():
-                    pass
-            except (*STORE_AWAY, DBAPIError) as error:
-                if isinstance(error, DBAPIError) and not isinstance(error, STORE_AWAY):
-                    raise
+                await done()
+            except STORE_AWAY as error:
                 self._progress.problem = "the store does not answer"
                 _log.warning("store_away", error=type(error).__name__)
                 await pause(stop, _AGAIN_SECONDS)
@@ -107,10 +113,12 @@ class Aggregator:
             # For lag monitoring only; the next batch says it again.
             _log.warning("commit_waits")
 
-    async def _make_profiles(self) -> int:
+    async def _make_profiles(self, stop: asyncio.Event) -> None:
         secret = self._settings.secret.get_secret_value().encode()
-        setting = Setting(self._settings.rules, secret, now_ms())
-        return await make_profiles(self._store, setting, self._settings.topic_prefix)
+        more = 1
+        while more and not stop.is_set():
+            setting = Setting(self._settings.rules, secret, now_ms())
+            more = await make_profiles(self._store, setting, self._settings.topic_prefix)
 
     def _batch(self, records: list[Record]) -> Batch:
         """The records as a batch: those of partitions we own, that were not stored by this loop already."""

@@ -1,4 +1,4 @@
-"""Crontab text and the moments it names: five fields, names, `@hourly`; zones with clocks that change.
+"""Crontab text and the moments it names: five fields, names, `@hourly`; `10s` for what is due sooner than each minute.
 
 Times are integers of milliseconds UTC. Where a local time does not exist (the clock was put forward) the tick falls
 on the first minute after the gap; where it exists twice the first one counts. Schedules of every hour follow the
@@ -7,6 +7,8 @@ clock instead: they tick in each hour that there is.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,7 @@ _MACROS: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+_SECONDS: Final = re.compile(r"([0-9]{1,3})s")
 _DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _HOURS_OF_A_DAY: Final = frozenset(range(24))
 
@@ -35,16 +38,20 @@ class Cron:
     text: str
     fields: tuple[str, str, str, str, str]
     every_hour: bool
+    # Of a schedule in seconds: due at each multiple of them, whatever the clocks show.
+    seconds: int = 0
 
 
 def parse_cron(text: str) -> Cron:
     """The schedule of `text`. Raises ValueError where it is none."""
     stripped = text.strip()
+    if (seconds := _SECONDS.fullmatch(stripped)) and int(seconds[1]):
+        return Cron(stripped, ("*", "*", "*", "*", "*"), True, int(seconds[1]))
     fields = _MACROS.get(stripped.lower(), stripped).split()
     if len(fields) != 5:
         raise ValueError(
             f"{text!r} is no schedule: five fields are needed (minute hour day month weekday), such as `*/30 * * * *`, "
-            f"or one of {', '.join(sorted(_MACROS))}"
+            f"or `10s`, or one of {', '.join(sorted(_MACROS))}"
         )
     try:
         parsed = CronSim(" ".join(fields), datetime(2026, 1, 1))
@@ -56,6 +63,9 @@ def parse_cron(text: str) -> Cron:
 
 def ticks_after(cron: Cron, after: int, zone: ZoneInfo) -> Iterator[int]:
     """The ticks later than `after`, in order, each once."""
+    if cron.seconds:
+        period = cron.seconds * 1000
+        yield from itertools.count((after // period + 1) * period, period)
     last = after
     for moment in _moments(cron, after, zone):
         tick = int(moment.astimezone(UTC).timestamp()) * 1000
@@ -97,6 +107,8 @@ def _first_real(local: datetime, zone: ZoneInfo) -> datetime:
 
 def in_words(cron: Cron) -> str:
     """The schedule for people: `every 30 minutes`, `daily at 05:00`; the crontab text where no words are at hand."""
+    if cron.seconds:
+        return f"every {cron.seconds} seconds"
     minute, hour, day, month, weekday = cron.fields
     daily = (day, month, weekday) == ("*", "*", "*")
     if daily and hour == "*":

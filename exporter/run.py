@@ -12,7 +12,6 @@ import contextlib
 import heapq
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -216,7 +215,7 @@ class _Run:
             return Profiles(self._lookup, of.traits, settings.consent, now)
         if of.kind == "events":
             return EventLog(self._settings, self._lookup, settings)
-        return NdjsonFile(Path(of.path), self._workflow.key_column, of.modified)
+        return NdjsonFile(self._settings.folder / of.path, self._workflow.key_column, of.modified)
 
     def _stream(self, stop: asyncio.Event) -> Stream:
         workflow, account = self._workflow, self._workflow.account

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from eventlog.settings import LogSettings
 from exporter.rules import Rules
@@ -19,13 +20,23 @@ class Admin(BaseModel):
 
     listen: str = Field(
         "",
-        description="Address of API, console and metrics. Default: the same as `listen` while that is loopback, "
-        "else 127.0.0.1:8081.",
+        description="Address of API, console and metrics. Default: of `up` the same as `listen` while that is "
+        "loopback, else 127.0.0.1:8081.",
     )
     token: SecretStr = Field(
         SecretStr(""),
         description="The token that signs an administrator in. Required with PostgreSQL, else made in "
         "`<data>/admin-token`.",
+    )
+
+
+class Aggregate(BaseModel):
+    """The aggregator's own listener: health and metrics."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    listen: str = Field(
+        "127.0.0.1:8082", description="Where `aggregate` answers /health, /ready and /metrics; `up` needs none."
     )
 
 
@@ -38,6 +49,7 @@ class ExporterSettings(LogSettings):
         "Default: `sqlite:///<data>/store.db`.",
     )
     admin: Admin = Field(Admin(), description="The listener of API, console and metrics.")
+    aggregate: Aggregate = Field(Aggregate(), description="The aggregator's own listener.")
     rules: Rules = Field(Rules(), description="The rules of sessions, identity and profiles.")
     cdp: dict[str, CdpAccount] = Field(default_factory=dict, description="Accounts of the customer data platform.")
     workflows: dict[str, WorkflowSettings] = Field(default_factory=dict, description="Exports, each under its name.")
@@ -45,6 +57,17 @@ class ExporterSettings(LogSettings):
     trace_days: int = Field(
         35, ge=1, description="Days for which the identity and the whereabouts of each event are remembered."
     )
+
+    _folder: Path = PrivateAttr(Path())
+
+    @property
+    def folder(self) -> Path:
+        """What the paths of workflows' files are relative to: where the settings file is."""
+        return self._folder
+
+    def lie_in(self, folder: Path) -> None:
+        """Say where the settings file is."""
+        self._folder = folder
 
     @field_validator("store")
     @classmethod

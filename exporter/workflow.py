@@ -63,7 +63,7 @@ class SourceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: SourceKind = Field(description="profiles: our own profiles; events: the event log; ndjson: a file.")
-    path: str = Field("", description="The NDJSON file: one JSON object a line.")
+    path: str = Field("", description="The NDJSON file: one JSON object a line. Relative to the settings file.")
     key: str = Field("", description="The column that names a row; default `code` for products, else `id`.")
     modified: str = Field(
         "modified_at", description="The column that says when a row changed (RFC 3339), if it has one."
@@ -112,7 +112,7 @@ class WorkflowSettings(BaseModel):
     from_: SourceSettings = Field(alias="from", description="`profiles`, `events`, `ndjson:FILE`, or a mapping.")
     scope: str = Field("default", description="The account's name under `cdp`; `default` where it has no such name.")
     stream_id: SecretStr = Field(description="The stream's id, from the CDP's dataflow. Keep it in the environment.")
-    every: str = Field("", description="Five-field crontab text, such as `*/30 * * * *`; empty: run by hand only.")
+    every: str = Field("", description="Crontab text such as `*/30 * * * *`, or `10s`; empty: run by hand only.")
     mode: Mode | None = Field(
         None, description="draft: a sample for the CDP's Data Manager; live: everything. Required with `every`."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,14 +107,15 @@ class Writer:
         changes: _Changes,
     ) -> None:
         stored = await self._stored_sessions(wanted)
+        had: defaultdict[str, list[str]] = defaultdict(list)
+        for one, rows in stored.items():
+            for own_id, row in rows.items():
+                if row.here:
+                    had[own_id].append(one)
         gone: list[tuple[str, str]] = []
         for own_id, sessions in wanted.items():
             kept = {session["id"] for session in sessions}
-            gone += [
-                (one, own_id)
-                for one, rows in stored.items()
-                if own_id in rows and rows[own_id].here and one not in kept
-            ]
+            gone += [(one, own_id) for one in had.get(own_id, ()) if one not in kept]
             for session in sessions:
                 self._session(session, stored.get(session["id"], {}), changes)
         if gone:
