@@ -113,8 +113,8 @@ def in_words(cron: Cron) -> str:
     daily = (day, month, weekday) == ("*", "*", "*")
     if daily and hour == "*":
         return _within_the_hour(minute) or cron.text
-    if daily and minute.isdigit() and hour.startswith("*/") and hour[2:].isdigit():
-        return f"every {hour[2:]} hours at minute {int(minute)}"
+    if daily and minute.isdigit() and (hours := _evenly(hour, 24)):
+        return f"every {hours} hours at minute {int(minute)}"
     if not (minute.isdigit() and hour.isdigit()):
         return cron.text
     at = f"at {int(hour):02d}:{int(minute):02d}"
@@ -130,8 +130,14 @@ def in_words(cron: Cron) -> str:
 def _within_the_hour(minute: str) -> str:
     if minute in {"*", "*/1"}:
         return "every minute"
-    if minute.startswith("*/") and minute[2:].isdigit():
-        return f"every {minute[2:]} minutes"
+    if minutes := _evenly(minute, 60):
+        return f"every {minutes} minutes"
     if minute.isdigit():
         return f"every hour at minute {int(minute)}"
     return ""
+
+
+def _evenly(field: str, whole: int) -> int:
+    """The step of a field such as `*/30`, where the steps fill the whole; else 0."""
+    step = int(field[2:]) if field.startswith("*/") and field[2:].isdigit() else 0
+    return step if step and whole % step == 0 else 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from eventlog.settings import LogSettings
 from exporter.rules import Rules
-from exporter.workflow import CdpAccount, WorkflowSettings
+from exporter.workflow import CdpAccount, WorkflowError, WorkflowSettings, find_workflow
 
 
 class Admin(BaseModel):
@@ -83,6 +84,15 @@ class ExporterSettings(LogSettings):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError("no such time zone; write a name such as Europe/Oslo") from error
         return value
+
+    @model_validator(mode="after")
+    def _have_accounts(self) -> Self:
+        for name in self.workflows:
+            try:
+                find_workflow(self, name)
+            except WorkflowError as error:
+                raise ValueError(str(error)) from None
+        return self
 
     @property
     def store_url(self) -> str:

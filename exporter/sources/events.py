@@ -31,16 +31,19 @@ from exporter.workflow import WorkflowSettings
 _log = structlog.get_logger(__name__)
 
 _PAGE: Final = 500
-# How long the aggregator is given to read up to the log's end; the next pass takes what it has not read by then.
 _PATIENCE: Final = 10.0
 _ASK_EVERY: Final = 0.1
 _STANDSTILL: Final = 30.0
 
 
 class EventLog:
-    """The cursor is the next offset of each partition, by the partition's number as text."""
+    """The cursor is the next offset of each partition, by the partition's number as text. The aggregator is given
+    `patience` seconds to read up to the log's end; the next pass takes what it has not read by then."""
 
-    def __init__(self, settings: ExporterSettings, lookup: Lookup, workflow: WorkflowSettings) -> None:
+    def __init__(
+        self, settings: ExporterSettings, lookup: Lookup, workflow: WorkflowSettings, patience: float = _PATIENCE
+    ) -> None:
+        self._patience = patience
         self._settings = settings
         self._lookup = lookup
         self._names = frozenset(workflow.from_.names)
@@ -90,8 +93,8 @@ class EventLog:
         return starts
 
     async def _wait_for_the_aggregator(self) -> None:
-        """Shorten the pass to what the store has folded by the end of our patience."""
-        until = time.monotonic() + _PATIENCE
+        """Shorten the pass to what the store has folded in the end."""
+        until = time.monotonic() + self._patience
         while any(end > folded for end, folded in await self._folded()) and time.monotonic() < until:
             await pause(None, _ASK_EVERY)
         behind = 0

@@ -46,7 +46,7 @@ class Fault:
     requests in which some row has this value; `max_rows`: only those with more rows."""
 
     status: int = 200
-    retry_after: int | None = None
+    retry_after: int | str | None = None
     delay: float = 0.0
     drop: bool = False
     keep: bool = False
