@@ -192,6 +192,15 @@ def test_the_tracker_on_a_page_ticks_everything_off(browser: Browser, site: Site
         visitor.close()
 
 
+def test_a_run_appears_on_exports_by_itself(browser: Browser, site: Site) -> None:
+    with window(browser, site) as page:
+        page.goto(site.address + "/console/exports")
+        runs = page.get_by_role("table", name="The newest").get_by_role("row")
+        before = runs.count()
+        site.export("people", "draft")
+        expect(runs).to_have_count(before + 1)
+
+
 def test_signing_in_and_out_by_hand(browser: Browser, site: Site) -> None:
     with window(browser, site) as page:
         page.get_by_role("button", name="Sign out").click()
