@@ -123,7 +123,7 @@ def test_every_page_is_well_built(site: Site) -> None:
 
 def test_the_navigation_leads_only_to_pages_that_exist(site: Site) -> None:
     visitor = site.visitor()
-    for link in Outline(visitor.get("/console/live").text).all("a"):
+    for link in Outline(visitor.get("/console/live?name=buy").text).all("a"):
         address = link["href"] or ""
         if address.startswith("/console"):
             assert visitor.get(address, follow_redirects=True).status_code == 200, address
