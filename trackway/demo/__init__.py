@@ -1,1 +1,1 @@
-"""What `trackway up --demo` brings along: a stand-in for the CDP that shows what reached it."""
+"""The demo of `trackway up --demo`: a shop to click through, and a stand-in for the CDP that shows what it got."""
