@@ -93,7 +93,7 @@ class _Run:
         scope: Scope = "sample" if passing is None else "full" if passing.full else "incremental"
         await self._record.begin(scope)
         about = {"workflow": self._workflow.name, "run": self._record.id, "mode": self._plan.mode}
-        _log.info("export_began", **about, scope=scope)
+        _log.debug("export_began", **about, scope=scope)
         try:
             end = self._no_draft_yet(last) or await self._work(passing, stop)
         except asyncio.CancelledError:
@@ -102,7 +102,9 @@ class _Run:
             raise
         await self._record.end(end.state, end.error, end.origin, end.checkpoint)
         tally = self._record.tally
-        _log.info("export_ended", **about, state=end.state, origin=end.origin, sent=tally.sent, accepted=tally.accepted)
+        idle = end.state == "succeeded" and not tally.sent
+        tell = _log.debug if idle else _log.info
+        tell("export_ended", **about, state=end.state, origin=end.origin, sent=tally.sent, accepted=tally.accepted)
         return await self._record.show()
 
     def _no_draft_yet(self, last: Checkpoint) -> _End | None:
