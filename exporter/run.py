@@ -102,8 +102,8 @@ class _Run:
             raise
         await self._record.end(end.state, end.error, end.origin, end.checkpoint)
         tally = self._record.tally
-        idle = end.state == "succeeded" and not tally.sent
-        tell = _log.debug if idle else _log.info
+        # A schedule of seconds finds nothing to send most of the time.
+        tell = _log.info if tally.sent or end.state != "succeeded" else _log.debug
         tell("export_ended", **about, state=end.state, origin=end.origin, sent=tally.sent, accepted=tally.accepted)
         return await self._record.show()
 

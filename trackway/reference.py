@@ -17,10 +17,10 @@ from trackway.settings import Settings
 _HEAD: Final = """\
 # Settings
 
-Settings stand in `trackway.yml`, in the working folder or where `--config` or `TRACKWAY_CONFIG` says. Each key may also be
-an environment variable, which wins over the file: `TRACKWAY_` and the key in capitals, its dots as underscores, such as
-`TRACKWAY_LIMITS_BODY_BYTES` for `limits.body_bytes`; the entries of a list are separated by commas. `${NAME}` in the file
-reads the environment. An unknown key refuses to start, naming file, line and the nearest key.
+Settings stand in `trackway.yml`, in the working folder or where `--config` or `TRACKWAY_CONFIG` says. Each key may also
+be an environment variable, which wins over the file: `TRACKWAY_` and the key in capitals, its dots as underscores, such
+as `TRACKWAY_LIMITS_BODY_BYTES` for `limits.body_bytes`; the entries of a list are separated by commas. `${NAME}` in the
+file reads the environment. An unknown key refuses to start, naming file, line and the nearest key.
 
 `NAME` in a key is a name of your choosing, `[]` an entry of a list. `trackway config check` tries a file;
 `trackway config show` prints what is in force, secrets masked.
@@ -86,7 +86,8 @@ def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     """The model a key holds, and what its keys' path has between: nothing, `.NAME` in a mapping, `[]` in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
-    form = {dict: ".NAME", list: "[]"}.get(get_origin(annotation) or object, "")
+    origin = get_origin(annotation)
+    form = ".NAME" if origin is dict else "[]" if origin is list else ""
     for argument in get_args(annotation):
         found, deeper = _model_in(argument)
         if found:

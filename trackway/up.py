@@ -47,8 +47,8 @@ async def up(settings: Settings, arguments: Namespace) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_collector(settings))
         sock = stack.enter_context(listening(settings.listen))
-        admin_listen = settings.admin.listen or (None if settings.listen.startswith(_LOOPBACK) else ADMIN_LISTEN)
-        admin_sock = stack.enter_context(listening(admin_listen)) if admin_listen else sock
+        admin_listen = _admin_listen(settings)
+        admin_sock = sock if admin_listen == settings.listen else stack.enter_context(listening(admin_listen))
         await _make_topics(settings)
         steps.done("event log", "Kafka" if settings.is_kafka else str(settings.log_folder))
         async with opened_store(settings) as store, opened_producer(settings) as producer, stopping() as stop:
@@ -66,6 +66,11 @@ async def up(settings: Settings, arguments: Namespace) -> None:
                 steps.done("collector, exports, API, console", public)
                 _print_addresses(public, admin_url, sign_in.sign_in_link(admin_url), demo=arguments.demo)
                 await all_of(works)
+
+
+def _admin_listen(settings: Settings) -> str:
+    """Where the pages are: as set, else with the collector while only this machine can reach it."""
+    return settings.admin.listen or (settings.listen if settings.listen.startswith(_LOOPBACK) else ADMIN_LISTEN)
 
 
 def _public(settings: Settings, collector: Collector, admin: ASGIApp | None, *, demo: bool) -> ASGIApp:

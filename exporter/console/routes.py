@@ -56,6 +56,13 @@ def _tail_command(request: Request) -> str:
     return shlex.join(words)
 
 
+def _runs_command(request: Request) -> str:
+    words = ["trackway", "runs", "list"]
+    if workflow := request.query_params.get("workflow"):
+        words += ["--workflow", workflow]
+    return shlex.join(words)
+
+
 def _start_command(request: Request) -> str:
     words = ["trackway", "events", "tail", "--from", request.query_params.get("since", "1m"), "--follow"]
     return shlex.join(words)
@@ -80,8 +87,8 @@ PAGES: Final = (
         _always("trackway profile show KIND VALUE"),
     ),
     Page("/console/profiles/{id}", "Profile", "profile.html", _profile, _with_id("trackway profile show")),
-    Page("/console/exports", "Exports", "exports.html", _by_query(views.exports), _always("trackway runs list")),
-    Page("/console/runs/{id}", "Run", "run.html", _by_id(views.run), _with_id("trackway runs show")),
+    Page("/console/exports", "Exports", "exports.html", _by_query(views.exports), _runs_command),
+    Page("/console/runs/{id}", "Run", "run.html", _by_id(views.run), _always("trackway runs list --json")),
     # Last: an event's id may hold anything, also slashes.
     Page(
         "/console/events/{id:path}",

@@ -227,6 +227,20 @@ def survived_a_page_load(events: Iterable[Body]) -> bool:
     return False
 
 
+def why_no_session(events: Sequence[Body]) -> str:
+    """Why none of these accepted events can make a session, in words; empty where one can."""
+    reasons = []
+    for event in events:
+        client = event.get("client")
+        if isinstance(client, dict) and "bot" in client:
+            reasons.append("the browser says it is a bot: bots are counted, and make no session")
+        elif event.get("channel") not in ("web", "app"):
+            reasons.append("events of servers make no session; this needs one of a browser")
+        else:
+            return ""
+    return reasons[0] if reasons else ""
+
+
 def refusals(refused: Sequence[tuple[Record, Body]], sender: SenderInfo) -> list[Refusal]:
     """What arrived and was refused or set aside, newest group first, duplicates left out."""
     groups: dict[tuple[str, ...], Refusal] = {}

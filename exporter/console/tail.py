@@ -219,6 +219,7 @@ class _Follower:
                 kept.tidy()
             if records:
                 self._as_of = now_ms()
+            if self._at_end.is_set():
                 await asyncio.sleep(len(records) / _RECORDS_A_SECOND)
 
     async def _look(self) -> None:

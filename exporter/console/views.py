@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final, get_args
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from eventlog.profile import IdentifierKind
 from eventlog.timestamps import format_ms, now_ms
@@ -15,21 +13,22 @@ from exporter.console import start
 from exporter.console.mask import mask_body, mask_value
 from exporter.console.rows import STATUSES, Filter, newest
 from exporter.console.tail import LogReader, Tails
-from exporter.cron import in_words, parse_cron, ticks_after
 from exporter.ledger import list_runs, show_run
 from exporter.lookup import Lookup
 from exporter.parameters import is_id, time_of
 from exporter.problem import Problem
+from exporter.schedule import next_ticks
 from exporter.settings import ExporterSettings
 from exporter.store import STORE_AWAY, Store
-from exporter.workflow import WorkflowSettings
 
 SHOWN_ROWS: Final = 100
 SHOWN_PROFILES: Final = 50
 SHOWN_SESSIONS: Final = 50
 SHOWN_EVENTS: Final = 100
 SHOWN_RUNS: Final = 50
-SHOWN_TICKS: Final = 3
+SHOWN_BATCHES: Final = 100
+
+_FUNNEL: Final = ("read", "unchanged", "suppressed", "invalid", "sent", "accepted", "refused", "unknown")
 
 _HOW_FOUND: Final = {
     "profile": "the profile of this id",
@@ -126,7 +125,7 @@ def _sender(senders: Sequence[start.SenderInfo], source: str) -> start.SenderInf
     raise Problem("not_found", "No source has this name.", where="query.source", todo="Pick one on the Start page.")
 
 
-async def _store_checks(lookup: Lookup, events: Sequence[Mapping[str, Any]], kind: start.Kind) -> list[start.Check]:
+async def _store_checks(lookup: Lookup, events: Sequence[Data], kind: start.Kind) -> list[start.Check]:
     """Whether the store has made a profile, and of what a browser sent a session, of one of the newest events."""
     session = profile = None
     detail = "made within about a second of the event, by `trackway aggregate`" if events else "needs an accepted event"
@@ -140,7 +139,8 @@ async def _store_checks(lookup: Lookup, events: Sequence[Mapping[str, Any]], kin
         detail = "the store does not answer, so this cannot be told"
     found: list[start.Check] = []
     if kind == "browser":
-        found.append({"name": "A session was made", "done": bool(session), "detail": "" if session else detail})
+        without = start.why_no_session(events) or detail
+        found.append({"name": "A session was made", "done": bool(session), "detail": "" if session else without})
     shown = f"/console/profiles/{profile}" if profile else detail
     found.append({"name": "A profile was made", "done": bool(profile), "detail": shown})
     return found
@@ -216,17 +216,15 @@ def _masked_profile(profile: Mapping[str, Any]) -> Data:
 
 
 async def exports(console: Console, query: Query) -> Data:
-    """The configured exports and the newest runs."""
-    runs = await list_runs(console.store, SHOWN_RUNS)
-    latest: dict[str, Data] = {}
-    for run in runs:
-        latest.setdefault(run["workflow"], run)
+    """The configured exports and the newest runs, of one workflow or of all."""
+    workflow = query.get("workflow", "")
+    runs = [_run(run) for run in await list_runs(console.store, SHOWN_RUNS, workflow or None)]
+    workflows = next_ticks(console.settings, now_ms())
+    for row in workflows:
+        row["last"] = next(map(_run, await list_runs(console.store, 1, row["workflow"])), None)
     return {
-        "workflows": [
-            _workflow(console.settings, name, workflow) | {"last": latest.get(name)}
-            for name, workflow in console.settings.workflows.items()
-        ],
-        "timezone": console.settings.timezone,
+        "workflows": workflows,
+        "workflow": workflow,
         "runs": runs,
         "shown": len(runs),
         "limit": SHOWN_RUNS,
@@ -234,23 +232,19 @@ async def exports(console: Console, query: Query) -> Data:
     }
 
 
-def _workflow(settings: ExporterSettings, name: str, workflow: WorkflowSettings) -> Data:
-    cron = parse_cron(workflow.every) if workflow.every else None
-    ticks = ticks_after(cron, now_ms(), ZoneInfo(settings.timezone)) if cron else iter(())
-    return {
-        "name": name,
-        "kind": workflow.kind,
-        "from": workflow.from_.kind,
-        "mode": workflow.mode,
-        "every": workflow.every,
-        "schedule": in_words(cron) if cron else "by hand",
-        "next": [format_ms(tick) for tick in islice(ticks, SHOWN_TICKS)],
-    }
-
-
 async def run(console: Console, run_id: str) -> Data:
-    """One run: its counts, batches and errors."""
+    """One run: its counts, its newest batches and what did not go through."""
     found = await show_run(console.store, run_id) if is_id(run_id) else None
     if found is None:
         raise Problem("not_found", "There is no run of this id.", where=run_id[:64], todo="See the list of exports.")
-    return {"run": mask_body(found), "as_of": format_ms(now_ms())}
+    shown = _run(found)
+    # A row's key is what names it at the CDP: often the person's own id.
+    shown["refused_rows"] = [one | {"key": mask_value(one["key"])} for one in shown["refused_rows"]]
+    shown["batches"] = shown["batches"][: -SHOWN_BATCHES - 1 : -1]
+    return {"run": shown, "funnel": _FUNNEL, "batches": len(found["batches"]), "as_of": format_ms(now_ms())}
+
+
+def _run(run: Mapping[str, Any]) -> Data:
+    """A run, masked; `shown` is its state, or `stalled` where its process has gone."""
+    masked: Data = mask_body(run)
+    return masked | {"shown": "stalled" if "stalled_since" in run else run["state"]}

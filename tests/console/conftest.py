@@ -52,13 +52,15 @@ def poisoned_outcome(at: int) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with a customer who bought, some visitors, something of each status, and poisoned records."""
+    """A site with a customer who bought, some visitors, something of each status, poisoned records, and two runs of an
+    export: a draft that went through and a live one of which the CDP refused a row."""
     at = now_ms() - 120_000
     bodies: list[dict[str, object]] = []
     for n in range(8):
         visitor = f"visitor-{n}-0f4a2f9d2a10"
         bodies += [event(at + n * 1000 + k, anonymous_id=visitor, client={"seq": k}) for k in range(3)]
     buyer: dict[str, object] = {"anonymous_id": "visitor-0-0f4a2f9d2a10", "user_id": "customer-4711"}
+    buyer["consent"] = {"analytics": True, "third_party_sharing": True}
     order = {"order_id": "A-1001", "total": "94.85", "currency": "EUR"}
     items = [{"product_id": "SKU-1", "price": "89.90", "quantity": 1, "currency": "EUR"}]
     bodies.append(event(at + 9000, id="the-order", name="buy", kind="track", order=order, items=items, **buyer))
@@ -68,6 +70,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     bodies.append(outcome(at + 9400, "duplicate", "duplicate", id="event-1"))
     bodies += [poisoned_event(at + 10_000), poisoned_outcome(at + 10_100)]
     with running_site(tmp_path_factory.mktemp("site"), bodies) as running:
+        assert running.export("people", "draft")["state"] == "succeeded"
+        running.refuse_at_the_cdp("customer-4711")
+        assert running.export("people", "live")["state"] == "failed"
         yield running
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx2
 from pydantic import SecretStr
@@ -24,9 +25,12 @@ from exporter.aggregate import aggregate
 from exporter.app import AdminApp, SenderInfo, create_admin_app
 from exporter.console.auth import SignIn, load_or_make_token
 from exporter.lookup import Lookup
+from exporter.run import run_now
 from exporter.settings import ExporterSettings
 from exporter.store import Store, open_store
 from tests.console.seeds import outgoing
+from tests.services.processes import wait_until
+from trackway.demo.cdp import create_stand_in
 from trackway.serving import Dispatch, address_of, bind, serve
 
 SECRET = SecretStr("a secret of the tests")
@@ -46,6 +50,7 @@ class Site:
     address: str = ""
     admin_address: str = ""
     clients: list[httpx2.Client] = field(default_factory=list)
+    stand_in: socket.socket | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _producer: Producer | None = None
     _store: Store | None = None
@@ -82,6 +87,15 @@ class Site:
     def add(self, *bodies: Mapping[str, Any]) -> None:
         """Append to the log."""
         self._do(self._add(bodies))
+
+    def export(self, workflow: str, mode: Literal["draft", "live"]) -> dict[str, Any]:
+        """Run an export to the stand-in for the CDP; the run's summary."""
+        return self._do(run_now(self.settings, self.store, workflow, mode))
+
+    def refuse_at_the_cdp(self, value: str) -> None:
+        """Have the stand-in refuse whatever holds a row with this value."""
+        faults = {"status": 400, "refuse": value}
+        assert httpx2.post(f"{self.settings.cdp['default'].endpoint}/faults", json=faults).status_code == 200
 
     def fold(self) -> None:
         """Wait until what was added is in the store, profiles included."""
@@ -127,6 +141,8 @@ class Site:
             async with asyncio.TaskGroup() as group:
                 group.create_task(serve(app, shared, ending, 5))
                 group.create_task(serve(admin, alone, ending, 5))
+                if self.stand_in:
+                    group.create_task(serve(create_stand_in(), self.stand_in, ending, 5))
                 group.create_task(aggregate(self.settings, self._store, ending))
                 started.set()
                 await asyncio.to_thread(stop.wait)
@@ -136,8 +152,9 @@ class Site:
             await admin.close()
             await self._producer.stop()
             await self._store.close()
-            shared.close()
-            alone.close()
+            for sock in (shared, alone, self.stand_in):
+                if sock:
+                    sock.close()
 
     def _collector_settings(self) -> CollectorSettings:
         source = Source(browser_key=BROWSER_KEY, origins=[self.address], server_key=SecretStr(SERVER_KEY))
@@ -146,19 +163,31 @@ class Site:
 
 
 @contextlib.contextmanager
-def running_site(
-    folder: Path, bodies: Sequence[Mapping[str, Any]] = (), proxies: Sequence[str] = (), **settings: Any
-) -> Iterator[Site]:
-    """A site whose log holds `bodies`, all of them folded into its store."""
-    made = ExporterSettings(data=folder, secret=SECRET, **settings)
+def running_site(folder: Path, bodies: Sequence[Mapping[str, Any]] = (), proxies: Sequence[str] = ()) -> Iterator[Site]:
+    """A site whose log holds `bodies`, all of them folded into its store, with exports to a stand-in for the CDP."""
+    stand_in = bind("127.0.0.1:0")
+    people = {
+        "kind": "user",
+        "from": "profiles",
+        "stream_id": "stream-of-people",
+        "every": "*/30 * * * *",
+        "mode": "draft",
+    }
+    made = ExporterSettings(
+        data=folder,
+        secret=SECRET,
+        cdp={"default": {"account_number": "12345", "endpoint": f"http://{address_of(stand_in)}"}},
+        workflows={"people": people},
+    )
     token = load_or_make_token(made)
-    site = Site(made, proxies, token, SignIn(token, SECRET.get_secret_value()))
+    site = Site(made, proxies, token, SignIn(token, SECRET.get_secret_value()), stand_in=stand_in)
     started, stop = threading.Event(), threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="site") as pool:
         serving = pool.submit(lambda: asyncio.run(site.run(started, stop)))
         started.wait(60)
         try:
             if not serving.done():
+                wait_until(lambda: _answers(site.address) and _answers(site.admin_address), "the site")
                 if bodies:
                     site.add(*bodies)
                     site.fold()
@@ -168,3 +197,10 @@ def running_site(
                 client.close()
             stop.set()
             serving.result(30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx2.get(f"{address}/health").status_code == 200
+    except httpx2.ConnectError:
+        return False

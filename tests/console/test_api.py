@@ -67,9 +67,15 @@ def test_the_ledger_counts_by_minute_source_and_status(site: Site) -> None:
     assert answer(site, "/api/v1/ledger?source=elsewhere")["lines"] == []
 
 
-def test_lists_of_exports_are_there_before_there_is_one(site: Site) -> None:
-    assert answer(site, "/api/v1/workflows") == {"workflows": []}
-    assert answer(site, "/api/v1/runs")["runs"] == []
+def test_exports_and_their_runs_without_the_streams_secret(site: Site) -> None:
+    (workflow,) = answer(site, "/api/v1/workflows")["workflows"]
+    assert (workflow["name"], workflow["from"]["kind"], workflow["every"]) == ("people", "profiles", "*/30 * * * *")
+    assert "stream-of-people" not in str(workflow)
+    runs = answer(site, "/api/v1/runs?workflow=people")["runs"]
+    assert [run["state"] for run in runs] == ["failed", "succeeded"]
+    run = answer(site, f"/api/v1/runs/{runs[0]['id']}")
+    assert (run["refused"], len(run["batches"])) == (1, 1)
+    assert answer(site, "/api/v1/runs?workflow=none")["runs"] == []
 
 
 @pytest.mark.parametrize(

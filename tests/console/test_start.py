@@ -71,6 +71,13 @@ def test_the_id_was_kept_when_a_second_page_load_has_it() -> None:
     assert ticks(first, event(AT + 20, client={"seq": 1}, anonymous_id="somebody-else"))[-1] is False
 
 
+def test_events_that_can_make_no_session_say_why() -> None:
+    bot, server = event(AT, client={"bot": "Headless"}), event(AT, channel="server")
+    assert "bot" in start.why_no_session([bot])
+    assert "server" in start.why_no_session([server, bot])
+    assert start.why_no_session([bot, server, event(AT)]) == start.why_no_session([]) == ""
+
+
 def test_a_refused_request_reached_us_and_is_listed_with_its_remedy() -> None:
     refused = [
         outcome(AT + n, "rejected", "origin_not_allowed", origin="https://new.example", message="not listed")

@@ -50,8 +50,12 @@ def check_goods(events: list[dict[str, Any]], walk: Walk) -> None:
     (buy,) = named(events, "buy")
     assert buy["items"] == list(walk.items)
     assert buy["order"] == {
-        "order_id": walk.order_id, "subtotal": walk.revenue, "total": walk.revenue, "shipping": "0.00", "currency": "EUR",
-    }  # fmt: skip
+        "order_id": walk.order_id,
+        "subtotal": walk.revenue,
+        "total": walk.revenue,
+        "shipping": "0.00",
+        "currency": "EUR",
+    }
     assert [event["search"] for event in named(events, "search")] == [{"query": "lantern", "results": 1}]
     section = [["40", "Journal"], ["41", "Coffee"]]
     content = {"content_id": "501", "name": "Four minutes of patience", "category_path": section}

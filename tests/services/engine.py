@@ -1,11 +1,12 @@
-"""A stand-in for a Docker engine: speaks as much of its HTTP interface as the container provider uses, and runs a Kafka
-container's command as a process, with the image's paths moved into a folder. It notes what was asked of it.
+"""A stand-in for a Docker engine: speaks as much of its HTTP interface as the container provider uses and notes what
+was asked. If told so it runs a Kafka container's command as a process, the image's paths moved into a folder.
 
 It shows that the provider asks for the right things and that the command works; not that images do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -29,8 +30,9 @@ _PLACES = ("/opt/kafka", "/etc/kafka", "/var/lib/kafka/data")
 class Box:
     """One container: its configuration, its folder, its process."""
 
-    def __init__(self, folder: Path, configuration: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, configuration: dict[str, Any], runs: bool) -> None:
         self.folder = folder
+        self.runs = runs
         self.configuration = configuration
         self.status = "created"
         self.log = folder / "log"
@@ -59,7 +61,7 @@ class Box:
     def start(self) -> None:
         self.status = "running"
         command = [self.moved(part) for part in self.configuration["Cmd"]]
-        if command[0] == "sh":
+        if self.runs:
             self.process = start_process(["env", *self.configuration["Env"], *command], self.log)
 
     def act(self, what: str) -> None:
@@ -77,8 +79,9 @@ class Box:
 class Engine:
     """Listens on a socket in `folder`. `asked`: what was asked of containers, in order."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, runs: bool = False) -> None:
         self.folder = folder
+        self.runs = runs
         self.address = f"unix://{folder / 'docker.sock'}"
         self.boxes: list[Box] = []
         self.asked: list[str] = []
@@ -112,7 +115,7 @@ class Engine:
             self.pulled.append(path.removeprefix("/images/").removesuffix("/json"))
             return {"Id": "sha256:0"}
         if path == "/containers/create":
-            box = Box(self.folder / f"box-{len(self.boxes)}", json.loads(body))
+            box = Box(self.folder / f"box-{len(self.boxes)}", json.loads(body), self.runs)
             self.boxes.append(box)
             return {"Id": str(len(self.boxes) - 1), "Warnings": []}
         if path.startswith("/exec/"):
@@ -172,7 +175,9 @@ class _Handler(BaseHTTPRequestHandler):
             content = answer or b""
             self.send_header("connection", "close")
         self.end_headers()
-        self.wfile.write(content)
+        # A client may have gone when it has read enough.
+        with contextlib.suppress(BrokenPipeError):
+            self.wfile.write(content)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _do  # noqa: N815 - the names http.server looks for
 

@@ -1,8 +1,9 @@
-"""The container provider, before a stand-in for the engine: what it asks for, and that its command runs a broker."""
+"""The container provider: what it asks of a Docker engine (a stand-in), and that its command runs a broker."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from testcontainers.core.config import testcontainers_config
 
+from eventlog.errors import Unavailable
 from eventlog.log import Outgoing
 from eventlog.opening import open_consumer, open_producer
 from eventlog.provision import provision
@@ -20,13 +22,30 @@ from tests.services.engine import Engine
 from tests.services.images import image_of
 from tests.services.kafka_container import KafkaContainer
 from tests.services.postgres_container import PostgresContainer
+from tests.services.provider import provider
 
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    engine = Engine(folder)
+    """A stand-in that only notes."""
+    with standing_in(tmp_path, monkeypatch, runs=False) as engine:
+        yield engine
+
+
+@pytest.fixture
+def running_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The real engine where there is one, else a stand-in that runs the command."""
+    if provider() == "docker":
+        yield
+    else:
+        with standing_in(tmp_path, monkeypatch, runs=True):
+            yield
+
+
+@contextlib.contextmanager
+def standing_in(folder: Path, monkeypatch: pytest.MonkeyPatch, *, runs: bool) -> Iterator[Engine]:
+    (folder / "engine").mkdir()
+    engine = Engine(folder / "engine", runs=runs)
     monkeypatch.setenv("DOCKER_HOST", engine.address)
     # What removes containers of killed test runs is an image as well, and not what is looked at here.
     monkeypatch.setattr(testcontainers_config, "ryuk_disabled", True)
@@ -47,47 +66,38 @@ async def kept(settings: LogSettings) -> set[bytes]:
         await consumer.stop()
 
 
-def test_a_broker_in_a_container_freezes_crashes_and_keeps_its_data_and_port(engine: Engine, tmp_path: Path) -> None:
+def test_a_broker_in_a_container_freezes_crashes_and_keeps_its_data_and_port(
+    running_engine: None, tmp_path: Path
+) -> None:
     broker = KafkaContainer(tmp_path / "kafka", secure=True)
-    settings = LogSettings(data=tmp_path, log=broker.url, secret=SecretStr("s"))
+    settings = LogSettings(data=tmp_path, log=broker.url, secret=SecretStr("s"), append_deadline=30)
+    hasty = settings.model_copy(update={"append_deadline": 0.5})
     record = Outgoing(settings.topic_prefix + "events.v1", b"k", b"value", (), 1_795_000_000_000)
 
     async def append() -> None:
-        producer = open_producer(settings)
-        await producer.start()
-        await producer.append([record])
-        await producer.stop()
+        patient, impatient = open_producer(settings), open_producer(hasty)
+        await patient.start()
+        await impatient.start()
+        await patient.append([record])
+        broker.freeze()
+        with pytest.raises(Unavailable):
+            await impatient.append([record])
+        broker.thaw()
+        await impatient.stop()
+        await patient.stop()
 
     try:
         broker.start()
         asyncio.run(provision(settings, apply=True))
         asyncio.run(append())
-        broker.freeze()
-        broker.thaw()
-        broker.freeze()
         broker.kill()
         broker.start()
         assert asyncio.run(kept(settings)) == {b"value"}
     finally:
         broker.stop()
-    (box,) = engine.boxes
-    assert engine.pulled == [image_of("kafka")]
-    assert box.configuration["Image"] == image_of("kafka")
-    port = re.search(r":(\d+)\?", broker.url)
-    assert port
-    assert box.configuration["HostConfig"]["PortBindings"] == {
-        f"{port[1]}/tcp": [{"HostIp": "127.0.0.1", "HostPort": port[1]}]
-    }
-    properties = (box.folder / "etc/kafka/tests.properties").read_text()
-    at = broker._address
-    assert properties == box.moved(server_properties(at, "/var/lib/kafka/data", "/etc/kafka/tests.pem"))
-    assert f"listeners=SASL_SSL://0.0.0.0:{port[1]},CONTROLLER://" in properties
-    assert f"advertised.listeners=SASL_SSL://127.0.0.1:{port[1]}\n" in properties
-    wanted = ["start", "pause", "unpause", "pause", "unpause", "kill", "start", "remove v=True&link=False&force=True"]
-    assert engine.asked == wanted
 
 
-def test_a_broker_that_ends_at_its_start_says_why(engine: Engine, tmp_path: Path) -> None:
+def test_a_broker_that_ends_at_its_start_says_why(running_engine: None, tmp_path: Path) -> None:
     broker = KafkaContainer(tmp_path / "kafka")
     broker._container.settings.with_command(["sh", "-c", "echo no such option; exit 1", "kafka"])
     try:
@@ -95,6 +105,34 @@ def test_a_broker_that_ends_at_its_start_says_why(engine: Engine, tmp_path: Path
             broker.start()
     finally:
         broker.stop()
+
+
+def test_of_a_broker_the_engine_is_asked_what_compose_and_the_local_broker_say(engine: Engine, tmp_path: Path) -> None:
+    broker = KafkaContainer(tmp_path / "kafka", secure=True)
+    broker._container.start()
+    broker.freeze()
+    broker.thaw()
+    broker.freeze()
+    broker.kill()
+    broker._container.start()
+    broker.stop()
+    (box,) = engine.boxes
+    assert engine.pulled == [image_of("kafka")]
+    assert box.configuration["Image"] == image_of("kafka")
+    found = re.search(r":(\d+)\?", broker.url)
+    assert found
+    port = found[1]
+    published = [{"HostIp": "127.0.0.1", "HostPort": port}]
+    assert box.configuration["HostConfig"]["PortBindings"] == {f"{port}/tcp": published}
+    properties = (box.folder / "etc/kafka/tests.properties").read_text()
+    wanted = server_properties(broker._address, "/var/lib/kafka/data", "/etc/kafka/tests.pem")
+    assert properties == box.moved(wanted)
+    assert f"listeners=SASL_SSL://0.0.0.0:{port},CONTROLLER://127.0.0.1:" in properties
+    assert f"advertised.listeners=SASL_SSL://127.0.0.1:{port}\n" in properties
+    assert (box.folder / "etc/kafka/tests.pem").read_text().count("-----BEGIN ") == 2
+    # One container for both starts: its volume and its port stay.
+    asked = ["start", "pause", "unpause", "pause", "unpause", "kill", "start", "remove v=True&link=False&force=True"]
+    assert engine.asked == asked
 
 
 def test_a_server_in_a_container_is_asked_by_tcp_and_makes_databases(engine: Engine) -> None:
