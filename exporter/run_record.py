@@ -29,6 +29,7 @@ Scope = Literal["full", "incremental", "sample"]
 _MAX_REFUSED: Final = 500
 # Longer than the log keeps events: an id is forgotten when its event cannot be read again.
 _KEPT_MS: Final = 90 * DAY_MS
+_TICKS_KEPT_MS: Final = 8 * DAY_MS
 
 _HOLDS = text(
     "INSERT INTO export_row (workflow_id, key, content, run_id, batch, sent_at)"
@@ -197,6 +198,8 @@ class RunRecord:
             await connection.execute(update(RUN).where(RUN.c.id == self.id).values(values))
             await self._move(connection, checkpoint)
             await self._forget(connection)
+            if state == "succeeded" and not self.tally.sent and self._plan.tick is not None and self._workflow.often:
+                await self._forget_idle(connection)
 
     async def show(self) -> dict[str, Any]:
         """The run for reading."""
@@ -273,11 +276,19 @@ class RunRecord:
         await connection.execute(delete(REFUSED).where(REFUSED.c.run_id.in_(old)))
         await connection.execute(delete(RUN).where(RUN.c.id.in_(old)))
         last = select(func.max(TICK.c.tick)).where(TICK.c.workflow == self._workflow.name).scalar_subquery()
-        ticks = TICK.c.workflow == self._workflow.name, TICK.c.at < before, TICK.c.tick < last
+        ticks = TICK.c.workflow == self._workflow.name, TICK.c.at < now_ms() - _TICKS_KEPT_MS, TICK.c.tick < last
         await connection.execute(delete(TICK).where(*ticks))
         if not self._workflow.repeatable:
             gone = ROW.c.workflow_id == self._workflow.id, ROW.c.sent_at < before
             await connection.execute(delete(ROW).where(*gone))
+
+    async def _forget_idle(self, connection: AsyncConnection) -> None:
+        """Of scheduled runs that follow each other within seconds and have nothing to send, only the newest stays."""
+        scheduled = RUN.c.workflow_id == self._workflow.id, RUN.c.tick.is_not(None), RUN.c.id != self.id
+        newest = select(RUN.c.id, RUN.c.state, RUN.c.tally).where(*scheduled).order_by(RUN.c.started_at.desc()).limit(1)
+        before = (await connection.execute(newest)).first()
+        if before is not None and before.state == "succeeded" and not orjson.loads(before.tally)["sent"]:
+            await connection.execute(delete(RUN).where(RUN.c.id == before.id))
 
 
 def _json(value: Any) -> str:

@@ -49,7 +49,7 @@ async def receiving() -> AsyncIterator[Cdp]:
     sock.listen()
     serving = asyncio.create_task(serve(create_stand_in(), sock, stop, 1.0))
     try:
-        async with httpx2.AsyncClient(base_url=f"http://{address_of(sock)}") as http:
+        async with httpx2.AsyncClient(base_url=f"http://{address_of(sock)}", verify=False) as http:
             yield Cdp(http)
     finally:
         stop.set()
