@@ -13,6 +13,8 @@ PURPOSES: Final = ("analytics", "personalization", "marketing_activation", "thir
 
 def snapshot(stated: Mapping[str, Any], gpc: bool, dnt: bool) -> Consent:
     """The event's own statement with the browser's signals; unknown categories and non-booleans are left out."""
+    if not stated and not gpc and not dnt:
+        return {}
     found: dict[str, Any] = {purpose: stated[purpose] for purpose in PURPOSES if isinstance(stated.get(purpose), bool)}
     for name in ("text_version", "method"):
         if isinstance(stated.get(name), str) and stated[name]:
@@ -24,12 +26,12 @@ def snapshot(stated: Mapping[str, Any], gpc: bool, dnt: bool) -> Consent:
     return found  # type: ignore[return-value]
 
 
-def verdict(name: str, consent: Consent, required: bool, respect_dnt: bool) -> FilteredReason | None:
+def verdict(name: str, consent: Consent | None, required: bool, respect_dnt: bool) -> FilteredReason | None:
     """Why an event may not be kept; None if it may. A `consent` event is evidence and always kept."""
     if name == "consent":
         return None
-    allowed = consent.get("analytics")
-    if allowed is None and respect_dnt and consent.get("dnt"):
+    allowed = consent.get("analytics") if consent else None
+    if allowed is None and respect_dnt and consent and consent.get("dnt"):
         return "dnt"
     if allowed is None:
         allowed = not required

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-# orjson reads integers beyond 64 bits as floats: bodies with such long numbers go the slow road.
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+# orjson reads integers beyond 64 bits as floats: bodies with such long numbers go the slow road. With every digit made
+# the same one, they are found by a search for fixed bytes, which is ten times faster than a pattern.
+_ALL_DIGITS_ALIKE: Final = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER: Final = b"0" * 19
 _INT64: Final = 2**63
 _MAX_DEPTH: Final = 200
 
@@ -58,7 +59,7 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_ratio: int) -> by
 def decode(body: bytes) -> Decoded:
     """JSON as values. Raises BadBody with 400."""
     try:
-        if not _LONG_NUMBER.search(body):
+        if _LONG_NUMBER not in body.translate(_ALL_DIGITS_ALIKE):
             return Decoded(orjson.loads(body), False)
     except orjson.JSONDecodeError:
         pass

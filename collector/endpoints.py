@@ -14,7 +14,7 @@ from collector.cors import Answer, cors_headers
 from collector.decode import BadBody, decode, decompress
 from collector.dedup import Dedup
 from collector.identity import expire_cookie, is_due, read_cookie, set_cookie
-from collector.intake import Context, Receipt, Taken, intake
+from collector.intake import Context, Receipt, Taken, Topics, intake
 from collector.protocols import Family
 from collector.refusals import Refusals
 from collector.settings import CollectorSettings
@@ -22,6 +22,7 @@ from collector.sources import Grant, Refusal, Sources, keys_of
 from eventlog.errors import DEFAULT_RETRY_AFTER, RecordTooLarge, Unavailable
 from eventlog.log import Position, Producer
 from eventlog.timestamps import now_ms, parse_ms
+from eventlog.topics import EVENTS, REJECTED
 
 Headers = dict[bytes, bytes]
 
@@ -38,6 +39,7 @@ class Intake:
         self.bytes_in_flight = 0
         self.proxies: list[Network] = [ipaddress.ip_network(value) for value in settings.trusted_proxies]
         self.secret = settings.secret.get_secret_value().encode()
+        self.topics = Topics(EVENTS.full_name(settings.topic_prefix), REJECTED.full_name(settings.topic_prefix))
 
     async def handle(self, family: Family, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST. Every status this path can give is in this function."""
@@ -106,10 +108,11 @@ class Intake:
             taken = intake(parsed, context)
             # The parsed tree is garbage from here on: keeping it while waiting costs half the throughput of batches.
             del decoded, parsed
-            # The append goes on when the client has gone: it may be stored, so its ids must be remembered.
-            receipts = await asyncio.shield(asyncio.ensure_future(self.append(taken.receipts, context)))
+            # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
+            positions = await self.append(taken.receipts, context)
         finally:
             self.bytes_in_flight -= len(body)
+        receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
         return family.answer(receipts), self.cookies(taken, cookie_id, set_on, self.is_https(scope, headers), now)
 
     def context(
@@ -129,48 +132,51 @@ class Intake:
             respect_dnt=settings.respect_dnt,
             filter_bots=source.bots == "filter",
             limits=settings.limits,
-            topic_prefix=settings.topic_prefix,
+            topics=self.topics,
             secret=self.secret,
             now=now,
             cookie_id=None if grant.server else cookie_id,
             agent=agent_facts(agent[:512]) if (agent := _header(headers, b"user-agent")) else {},
             address=stored_address(address, source.ip),
-            gpc=headers.get(b"sec-gpc") == b"1",
-            dnt=headers.get(b"dnt") == b"1",
+            gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
+            dnt=headers.get(b"dnt") == b"1" and not grant.server,
             careful=careful,
         )
 
-    async def append(self, receipts: list[Receipt], context: Context) -> list[dict[str, Any]]:
-        """Step 4: make what is new durable; every event's receipt, in the order sent."""
-        now, dedup, loop = context.now, self.dedup, asyncio.get_running_loop()
-        waits: list[asyncio.Future[Position]] = []
-        firsts: dict[bytes, int] = {}
-        for at, receipt in enumerate(receipts):
+    async def append(self, receipts: list[Receipt], context: Context) -> list[Position]:
+        """Step 4: make what is new durable; every record's position. Copies that come meanwhile wait for it."""
+        dedup = self.dedup
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        new: list[bytes] = []
+        waits: set[asyncio.Future[None]] = set()
+        for receipt in receipts:
             if receipt.status != "accepted":
                 continue
             digest = dedup.digest(context.source, receipt.id or "")
-            if dedup.knows(digest) or digest in dedup.in_flight:
-                if digest in dedup.in_flight:
-                    waits.append(dedup.in_flight[digest])
-                receipt.status, receipt.record = "duplicate", self.refusals.duplicate(receipt, context)
-            else:
-                dedup.in_flight[digest] = loop.create_future()
-                firsts[digest] = at
+            under_way = dedup.in_flight.get(digest)
+            if under_way is None and not dedup.knows(digest):
+                dedup.in_flight[digest] = stored
+                new.append(digest)
+                continue
+            if under_way is not None and under_way is not stored:
+                waits.add(under_way)
+            receipt.status, receipt.record = "duplicate", self.refusals.duplicate(receipt, context)
         try:
             positions = await self.producer.append([receipt.record for receipt in receipts])
         except BaseException as error:
-            for digest in firsts:
-                future = dedup.in_flight.pop(digest)
-                future.set_exception(error if isinstance(error, Unavailable) else Unavailable("the append failed"))
-                future.exception()  # a copy may be waiting, or nobody: that is no error of its own
+            stored.set_exception(error if isinstance(error, Unavailable) else Unavailable("the append failed"))
+            stored.exception()  # a copy may be waiting, or nobody: that is no error of its own
             raise
-        for digest, at in firsts.items():
-            dedup.remember(digest, now)
-            dedup.in_flight.pop(digest).set_result(positions[at])
+        else:
+            dedup.remember(new, context.now)
+            stored.set_result(None)
+        finally:
+            for digest in new:
+                del dedup.in_flight[digest]
         # A copy of an event on its way in another request is only as durable as that one.
         for wait in waits:
             await wait
-        return [_shown(receipt, position) for receipt, position in zip(receipts, positions, strict=True)]
+        return positions
 
     def cookies(self, taken: Taken, held: str | None, set_on: int, secure: bool, now: int) -> list[str]:
         """Set-Cookie values: adopt a new id, renew daily, expire."""
@@ -194,16 +200,15 @@ def problem(status: int, code: str, message: str) -> bytes:
 
 
 def _shown(receipt: Receipt, position: Position) -> dict[str, Any]:
-    shown: dict[str, Any] = {"status": receipt.status}
-    if receipt.id:
-        shown["id"] = receipt.id
-    for name in ("reason", "path", "message"):
-        value = getattr(receipt, name)
-        if value:
-            shown[name] = value
     if receipt.status == "accepted":
-        shown["partition"], shown["offset"] = position.partition.number, position.offset
-    return shown
+        return {
+            "status": "accepted",
+            "id": receipt.id,
+            "partition": position.partition.number,
+            "offset": position.offset,
+        }
+    shown = {name: getattr(receipt, name) for name in ("status", "id", "reason", "path", "message")}
+    return {name: value for name, value in shown.items() if value}
 
 
 def _header(headers: Headers, name: bytes) -> str | None:

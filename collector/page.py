@@ -30,6 +30,8 @@ def masked(url: str) -> str:
 
 
 def page_of(stated: Mapping[str, Any]) -> Page:
+    if not stated:
+        return {}
     page: dict[str, Any] = {}
     for name in ("url", "referrer", "path"):
         value = stated.get(name)
@@ -48,19 +50,20 @@ def page_of(stated: Mapping[str, Any]) -> Page:
 
 def campaign_of(stated: Mapping[str, Any], page: Mapping[str, Any]) -> Campaign:
     """The sender's own campaign, completed from the page's URL."""
+    url = page.get("url")
+    query = _split(url)[1] if isinstance(url, str) and "?" in url else ()
+    if not stated and not query:
+        return {}
     campaign: dict[str, Any] = {
         name: stated[name]
         for name in ("source", "medium", "name", "term", "content")
         if isinstance(stated.get(name), str) and stated[name]
     }
-    url = page.get("url")
-    if isinstance(url, str) and "?" in url:
-        query = _split(url)[1]
-        for parameter, value in query:
-            if parameter in _CAMPAIGN and value:
-                campaign.setdefault(_CAMPAIGN[parameter], value)
-            elif parameter in _CLICK_IDS and value:
-                campaign.setdefault("click_id", f"{parameter}:{value}")
+    for parameter, value in query:
+        if parameter in _CAMPAIGN and value:
+            campaign.setdefault(_CAMPAIGN[parameter], value)
+        elif parameter in _CLICK_IDS and value:
+            campaign.setdefault("click_id", f"{parameter}:{value}")
     return campaign  # type: ignore[return-value]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from collector.commerce import Meaning
 from eventlog.errors import Rejected
 from eventlog.event import Kind
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -27,14 +31,14 @@ class Sent:
     client_time: str | None = None
     exact_time: bool = False
     email: str | None = None
-    properties: dict[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     properties_path: str = ""
-    traits: dict[str, Any] = field(default_factory=dict)
-    page: dict[str, Any] = field(default_factory=dict)
-    campaign: dict[str, Any] = field(default_factory=dict)
-    library: dict[str, Any] = field(default_factory=dict)
-    consent: dict[str, Any] = field(default_factory=dict)
-    client: dict[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    page: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    campaign: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    library: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    consent: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    client: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     server_side: bool = False
 
 

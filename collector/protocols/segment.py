@@ -6,15 +6,16 @@ tracker: what all events of a batch share stands once, in the batch's `context`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import InstanceOf, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from collector.commerce import SEGMENT, Meaning
 from collector.decode import BadBody
-from collector.sent import Parsed, Refused, Sent
+from collector.sent import NOTHING, Parsed, Refused, Sent
 from eventlog.errors import Rejected, RejectedReason
 from eventlog.event import Kind
 from eventlog.identifiers import text_of
@@ -28,6 +29,8 @@ _KINDS: Final[dict[str, Kind]] = {f"/v1/{name}": kind for letter, kind in _LETTE
 PATHS: Final = (*_BATCHES, *_KINDS)
 
 Identifier = str | int | None
+# JSON's objects have text keys only, so nothing need be looked at, let alone copied.
+Object = InstanceOf[dict] | None  # type: ignore[type-arg]
 
 
 class Message(TypedDict, total=False):
@@ -43,14 +46,14 @@ class Message(TypedDict, total=False):
     groupId: Identifier
     timestamp: str | None
     originalTimestamp: str | None
-    traits: dict[str, Any] | None
-    properties: dict[str, Any] | None
-    context: dict[str, Any] | None
+    traits: Object
+    properties: Object
+    context: Object
     channel: str | None
 
 
 _PAGE: Final = ("url", "path", "title", "referrer")
-_CLIENT: Final = ("userAgent", "ip", "locale", "timezone", "screen", "seq")
+_PAGEVIEW: Final = Meaning("pageview")
 _MESSAGE: Final = TypeAdapter(Message)
 _SUCCESS: Final = b'{"success":true,"receipts":'
 
@@ -64,20 +67,20 @@ def parse(body: Any, path: str, limit: int) -> Parsed:
     parsed.write_key = _text(body.get("writeKey"))
     kind = _KINDS.get(path)
     if kind is None and ("batch" in body or path != "/tw/e"):
-        messages, prefix = body.get("batch"), "batch[{}]"
+        messages, is_batch = body.get("batch"), True
         if not isinstance(messages, list):
             raise BadBody(400, "invalid_json", "`batch` must be a list of messages")
         if len(messages) > limit:
             raise BadBody(413, "too_many_events", f"a batch holds {limit} events at most; send smaller ones")
     else:
-        messages, prefix = [body], ""
-    shared = body.get("context") if prefix else None
+        messages, is_batch = [body], False
+    shared = _object(body, "context") if is_batch else NOTHING
     for at, message in enumerate(messages):
-        where = prefix.format(at)
-        if isinstance(message, dict) and parsed.write_key is None:
+        where = f"batch[{at}]" if is_batch else ""
+        if parsed.write_key is None and isinstance(message, dict):
             parsed.write_key = _text(message.get("writeKey"))
         try:
-            parsed.events.append(_read(message, where, kind, shared if isinstance(shared, dict) else {}))
+            parsed.events.append(_read(message, where, kind, shared))
         except Rejected as error:
             parsed.events.append(Refused(error, _id_of(message), prefix_of(message)))
     return parsed
@@ -92,7 +95,7 @@ def prefix_of(message: Any) -> str:
     return orjson.dumps(message, default=str).decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS]
 
 
-def _read(value: Any, path: str, kind: Kind | None, shared: dict[str, Any]) -> Sent:
+def _read(value: Any, path: str, kind: Kind | None, shared: Mapping[str, Any]) -> Sent:
     if not isinstance(value, dict):
         raise Rejected("not_an_object", path, "a message must be a JSON object")
     if kind:
@@ -101,58 +104,55 @@ def _read(value: Any, path: str, kind: Kind | None, shared: dict[str, Any]) -> S
         message = _MESSAGE.validate_python(value)
     except ValidationError as error:
         raise _rejected(error, path) from None
-    if "type" not in message:
+    kind = message.get("type")
+    if kind is None:
         raise Rejected("missing_field", _at(path, "type"), "`type` is needed, such as track or identify")
-    context = {**shared, **(message.get("context") or {})}
-    properties = message.get("properties") or {}
-    named = _text(message.get("event")) if message["type"] == "track" else None
-    if message["type"] == "track" and not named:
+    named = _text(message.get("event")) if kind == "track" else None
+    if kind == "track" and not named:
         raise Rejected("missing_field", _at(path, "event"), "`event`, the event's name, is needed")
-    meaning = _meaning(message, named)
-    traits = message.get("traits") or context.get("traits") or {}
-    sent = Sent(path, message["type"], meaning.name, meaning, properties=properties)
-    sent.properties_path = _at(path, "properties")
-    sent.id = _text(message.get("messageId"))
-    sent.user_id, sent.anonymous_id = text_of(message.get("userId")), text_of(message.get("anonymousId"))
-    sent.previous_id, sent.group_id = text_of(message.get("previousId")), text_of(message.get("groupId"))
-    sent.client_time = _text(message.get("originalTimestamp")) or _text(message.get("timestamp"))
-    sent.server_side = message.get("channel") == "server"
-    if isinstance(traits, dict):
-        sent.email = _text(traits.get("email"))
-        if message["type"] in ("identify", "group"):
-            sent.traits = traits
-    _read_context(sent, context, message)
+    context: Mapping[str, Any] = message.get("context") or NOTHING
+    if shared:
+        context = {**shared, **context}
+    traits = message.get("traits") or _object(context, "traits")
+    meaning = _meaning(kind, named)
+    sent = Sent(
+        path, kind, meaning.name, meaning,
+        id=_text(message.get("messageId")), user_id=text_of(message.get("userId")), anonymous_id=text_of(message.get("anonymousId")),
+        previous_id=text_of(message.get("previousId")), group_id=text_of(message.get("groupId")),
+        client_session_id=text_of(context.get("sessionId")),
+        client_time=_text(message.get("originalTimestamp")) or _text(message.get("timestamp")),
+        email=_text(traits.get("email")), properties=message.get("properties") or NOTHING,
+        properties_path=_at(path, "properties"), traits=traits if kind in ("identify", "group") else NOTHING,
+        page=_object(context, "page"), campaign=_object(context, "campaign"), library=_object(context, "library"),
+        consent=_consent(context.get("consent")), client=context, server_side=message.get("channel") == "server",
+    )  # fmt: skip
+    if kind in ("page", "screen"):
+        _read_page(sent, _text(message.get("name")))
     return sent
 
 
-def _meaning(message: Message, named: str | None) -> Meaning:
+def _meaning(kind: Kind, named: str | None) -> Meaning:
     if named:
-        return SEGMENT.get(named.lower(), Meaning(named))
-    return Meaning({"page": "pageview"}.get(message["type"], message["type"]))
+        return SEGMENT.get(named.lower()) or Meaning(named)
+    return _PAGEVIEW if kind == "page" else Meaning(kind)
 
 
-def _read_context(sent: Sent, context: dict[str, Any], message: Message) -> None:
-    for name in ("page", "campaign", "library"):
-        value = context.get(name)
-        if isinstance(value, dict):
-            setattr(sent, name, value)
-    if sent.kind in ("page", "screen"):
-        # Older SDKs tell of the page only in the properties.
-        found: dict[str, Any] = {
-            key: sent.properties[key] for key in ("url", "path", "title", "referrer") if key in sent.properties
-        }
-        sent.page = {**sent.page, **found}
-        title = _text(message.get("name"))
-        if title and "name" not in sent.properties:
-            sent.properties = {**sent.properties, "name": title}
-    consent = context.get("consent")
-    if isinstance(consent, dict) and isinstance(consent.get("categoryPreferences"), dict):
-        sent.consent = {**consent["categoryPreferences"], **{k: v for k, v in consent.items() if isinstance(v, str)}}
-    sent.client = {
-        key: context[key] for key in ("userAgent", "ip", "locale", "timezone", "screen", "seq") if key in context
-    }
-    session = context.get("sessionId")
-    sent.client_session_id = text_of(session)
+def _object(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = values.get(name)
+    return value if isinstance(value, dict) else NOTHING
+
+
+def _read_page(sent: Sent, title: str | None) -> None:
+    # Older SDKs tell of the page only in the properties.
+    sent.page = {**sent.page, **{key: sent.properties[key] for key in _PAGE if key in sent.properties}}
+    if title and "name" not in sent.properties:
+        sent.properties = {**sent.properties, "name": title}
+
+
+def _consent(stated: Any) -> Mapping[str, Any]:
+    if not isinstance(stated, dict) or not isinstance(stated.get("categoryPreferences"), dict):
+        return NOTHING
+    return {**stated["categoryPreferences"], **{key: text for key, text in stated.items() if isinstance(text, str)}}
 
 
 def _rejected(error: ValidationError, path: str) -> Rejected:
