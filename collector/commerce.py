@@ -191,22 +191,27 @@ def _texts(values: Mapping[str, Any], fields: tuple[tuple[str, tuple[str, ...]],
     """Those fields that are stated under one of their names."""
     found: dict[str, Any] = {}
     for field, names in fields:
-        text = _text(values, names)
-        if text:
-            found[field] = text
+        for name in names:
+            value = values.get(name)
+            if value is not None and (text := _as_text(value)):
+                found[field] = text
+                break
     return found
 
 
 def _text(values: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     for name in names:
         value = values.get(name)
-        if isinstance(value, str):
-            value = value.strip()
-            if value:
-                return value
-        elif isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
+        if value is not None and (text := _as_text(value)):
+            return text
     return None
+
+
+def _as_text(value: Any) -> str | None:
+    """Texts and whole numbers are texts, if they are not blank."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _money(values: Mapping[str, Any], name: str, path: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -30,13 +30,6 @@ class NotANumber:
     """Stands for NaN or an infinity, which JSON does not have: refuses the event that holds it."""
 
 
-class Decoded(NamedTuple):
-    """`careful`: the slow road was taken, so NotANumber may be among the values."""
-
-    value: Any
-    careful: bool
-
-
 def decompress(body: bytes, encoding: str, max_bytes: int, max_ratio: int) -> bytes:
     """The body without its compression; gzip is also known by its first bytes. Raises BadBody (400 or 413)."""
     if encoding in ("gzip", "x-gzip", "deflate") or body.startswith(_GZIP_MAGIC):
@@ -56,14 +49,14 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_ratio: int) -> by
     return body
 
 
-def decode(body: bytes) -> Decoded:
-    """JSON as values. Raises BadBody with 400."""
+def decode(body: bytes) -> Any:
+    """JSON as values; NotANumber among them where it holds NaN or an infinity. Raises BadBody with 400."""
     try:
         if _LONG_NUMBER not in body.translate(_ALL_DIGITS_ALIKE):
-            return Decoded(orjson.loads(body), False)
+            return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
-    return Decoded(_decode_slowly(body), True)
+    return _decode_slowly(body)
 
 
 def _decode_slowly(body: bytes) -> Any:

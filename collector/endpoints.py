@@ -17,11 +17,13 @@ from collector.identity import expire_cookie, is_due, read_cookie, set_cookie
 from collector.intake import Context, Receipt, Taken, Topics, intake
 from collector.protocols import Family
 from collector.refusals import Refusals
-from collector.settings import CollectorSettings
-from collector.sources import Grant, Refusal, Sources, keys_of
+from collector.sent import Parsed
+from collector.settings import CollectorSettings, Source
+from collector.sources import Grant, Refusal, Sources, key_of
 from eventlog.errors import DEFAULT_RETRY_AFTER, RecordTooLarge, Unavailable
+from eventlog.event import Client
 from eventlog.log import Position, Producer
-from eventlog.timestamps import now_ms, parse_ms
+from eventlog.timestamps import format_ms, now_ms, parse_ms
 from eventlog.topics import EVENTS, REJECTED
 
 Headers = dict[bytes, bytes]
@@ -96,35 +98,30 @@ class Intake:
             raise Unavailable("too many bytes are being worked on")
         self.bytes_in_flight += len(body)
         try:
-            decoded = decode(body)
-            parsed = family.parse(decoded.value, path, self.settings.limits.batch_events)
-            keys = [*keys_of(headers, scope["query_string"]), parsed.write_key]
-            grant = self.sources.grant(keys, _header(headers, b"origin"), _header(headers, b"referer"))
-            now = now_ms()
-            if parsed.received_at and grant.server and grant.source.allow_received_at:
-                now = _stated(parsed.received_at, now)
-            cookie_id, set_on = read_cookie(_header(headers, b"cookie") or "", self.settings.cookie)
-            context = self.context(grant, parsed.protocol, scope, headers, (now, cookie_id, decoded.careful))
+            parsed = family.parse(decode(body), path, self.settings.limits.batch_events)
+            key = key_of(headers, scope["query_string"], parsed.write_key)
+            grant = self.sources.grant(key, _header(headers, b"origin"), _header(headers, b"referer"))
+            cookie_id, set_on = read_cookie(_header(headers, b"cookie"), self.settings.cookie)
+            context = self.context(grant, parsed, scope, headers, cookie_id)
             taken = intake(parsed, context)
             # The parsed tree is garbage from here on: keeping it while waiting costs half the throughput of batches.
-            del decoded, parsed
+            del parsed
             # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
             positions = await self.append(taken.receipts, context)
         finally:
             self.bytes_in_flight -= len(body)
         receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
-        return family.answer(receipts), self.cookies(taken, cookie_id, set_on, self.is_https(scope, headers), now)
+        cookies = self.cookies(taken, cookie_id, set_on, self.is_https(scope, headers), context.now)
+        return family.answer(receipts), cookies
 
-    def context(
-        self, grant: Grant, protocol: str, scope: Scope, headers: Headers, of: tuple[int, str | None, bool]
-    ) -> Context:
-        now, cookie_id, careful = of
+    def context(self, grant: Grant, parsed: Parsed, scope: Scope, headers: Headers, cookie_id: str | None) -> Context:
         source, settings = grant.source, self.settings
         required = source.consent == "required" or (
-            source.consent is None and protocol == "trackway" and not grant.server
+            source.consent is None and parsed.protocol == "trackway" and not grant.server
         )
-        peer = (scope.get("client") or ("", 0))[0]
-        address = client_address(peer, _header(headers, b"x-forwarded-for") or "", self.proxies)
+        now = now_ms()
+        if parsed.received_at and grant.server and source.allow_received_at:
+            now = _stated(parsed.received_at, now)
         return Context(
             source=grant.name,
             server_key=grant.server,
@@ -135,13 +132,25 @@ class Intake:
             topics=self.topics,
             secret=self.secret,
             now=now,
+            received_at=format_ms(now),
+            # A server's own address and user agent say nothing about the person.
             cookie_id=None if grant.server else cookie_id,
-            agent=agent_facts(agent[:512]) if (agent := _header(headers, b"user-agent")) else {},
-            address=stored_address(address, source.ip),
+            client={} if grant.server else self.client(source, scope, headers),
             gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
-            careful=careful,
         )
+
+    def client(self, source: Source, scope: Scope, headers: Headers) -> Client:
+        """What the request tells of the person's device."""
+        agent = _header(headers, b"user-agent")
+        client: Client = {**agent_facts(agent[:512])} if agent else {}
+        peer = (scope.get("client") or ("", 0))[0]
+        address = stored_address(
+            client_address(peer, _header(headers, b"x-forwarded-for") or "", self.proxies), source.ip
+        )
+        if address:
+            client["ip"] = address
+        return client
 
     async def append(self, receipts: list[Receipt], context: Context) -> list[Position]:
         """Step 4: make what is new durable; every record's position. Copies that come meanwhile wait for it."""
@@ -218,6 +227,7 @@ def _header(headers: Headers, name: bytes) -> str | None:
 
 def _stated(text: str, now: int) -> int:
     try:
-        return min(parse_ms(text), now)
-    except ValueError:
+        at = parse_ms(text)
+    except (ValueError, OverflowError):
         return now
+    return at if 0 <= at < now else now

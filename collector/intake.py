@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -43,7 +42,7 @@ class Topics(NamedTuple):
 @dataclass(slots=True)
 class Context:
     """What intake needs to know beside the body: the source's policy and facts of the request. `now` in milliseconds;
-    `gpc` and `dnt` are a browser's signals, so False with a server key."""
+    `client`, `gpc` and `dnt` are a browser's, so empty and False with a server key."""
 
     source: str
     server_key: bool
@@ -55,11 +54,10 @@ class Context:
     secret: bytes
     now: int
     cookie_id: str | None
-    agent: Client
-    address: str | None
+    received_at: str
+    client: Client
     gpc: bool
     dnt: bool
-    careful: bool
 
 
 @dataclass(slots=True)
@@ -117,9 +115,9 @@ def _take(sent: Sent, parsed: Parsed, context: Context) -> Receipt:
     try:
         if len(event_id) > MAX_ID_CHARACTERS:
             raise Rejected("too_long", f"{sent.path}.messageId".lstrip("."), "an id has 256 characters at most")
-        _walk(sent.properties, sent.properties_path, context.limits.depth, context.careful)
+        _walk(sent.properties, sent.properties_path, context.limits.depth)
         if sent.traits:
-            _walk(sent.traits, f"{sent.path}.traits".lstrip("."), context.limits.depth, context.careful)
+            _walk(sent.traits, f"{sent.path}.traits".lstrip("."), context.limits.depth)
         event = _event(sent, event_id, parsed, context)
         reason = _filter(event, context)
         if reason:
@@ -143,83 +141,83 @@ def _event(sent: Sent, event_id: str, parsed: Parsed, context: Context) -> Event
     times = event_time(sent, parsed, channel, context.now)
     event: Event = {
         "id": event_id, "name": sent.name, "kind": sent.kind, "source": context.source, "channel": channel,
-        "protocol": parsed.protocol, "occurred_at": format_ms(times.occurred), "received_at": format_ms(context.now),
+        "protocol": parsed.protocol, "occurred_at": format_ms(times.occurred), "received_at": context.received_at,
         "time_source": times.source,
     }  # fmt: skip
     if times.client is not None and times.client != times.occurred:
         event["client_time"] = format_ms(times.client)
     if times.sent is not None:
         event["sent_at"] = format_ms(times.sent)
-    for name, value in (
-        ("anonymous_id", sent.anonymous_id), ("user_id", sent.user_id), ("previous_id", sent.previous_id),
-        ("group_id", sent.group_id), ("client_session_id", sent.client_session_id),
-        ("identifiers", _identifiers(sent)), ("traits", sent.traits), ("properties", _stated(sent.properties)),
-        ("library", _library(sent.library)), ("page", page_of(sent.page)),
-        ("campaign", campaign_of(sent.campaign, sent.page)), ("client", _client(sent.client, context)),
-        ("consent", snapshot(sent.consent, context.gpc, context.dnt)),
-    ):  # fmt: skip
-        if value:
-            event[name] = value  # type: ignore[literal-required]
+    _name_person(event, sent)
+    if sent.properties:
+        event["properties"] = {
+            name: value for name, value in sent.properties.items() if value is not None and value != ""
+        }
     commerce.lift(event, sent.meaning, sent.properties, sent.properties_path)
+    if sent.library:
+        event["library"] = sent.library
+    if sent.page:
+        event["page"] = page_of(sent.page)
+    campaign = campaign_of(sent.campaign, sent.page)
+    if campaign:
+        event["campaign"] = campaign
+    if sent.client or context.client:
+        event["client"] = {**context.client, **(sent.client or {})}
+    consent = snapshot(sent.consent, context.gpc, context.dnt)
+    if consent:
+        event["consent"] = consent
     return event
+
+
+def _name_person(event: Event, sent: Sent) -> None:
+    if sent.anonymous_id:
+        event["anonymous_id"] = sent.anonymous_id
+    if sent.user_id:
+        event["user_id"] = sent.user_id
+    if sent.previous_id:
+        event["previous_id"] = sent.previous_id
+    if sent.group_id:
+        event["group_id"] = sent.group_id
+    if sent.client_session_id:
+        event["client_session_id"] = sent.client_session_id
+    email = normalise("email", sent.email) if sent.email else None
+    if email is None and sent.user_id:
+        email = email_in_ruid(sent.user_id)
+    if email:
+        event["identifiers"] = {"email": email}
+    if sent.traits:
+        event["traits"] = dict(sent.traits)
 
 
 def _filter(event: Event, context: Context) -> FilteredReason | None:
     """Why an event is not kept, though nothing is wrong with it."""
     browser = event["channel"] == "web"
     reason = verdict(event["name"], event.get("consent"), context.required_consent, context.respect_dnt and browser)
-    return reason or ("bot" if context.filter_bots and "bot" in context.agent else None)
+    return reason or ("bot" if context.filter_bots and "bot" in context.client else None)
 
 
-def _stated(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in properties.items() if value is not None and value != ""}
+_NOT_FLAT: Final = frozenset((dict, list, NotANumber))
 
 
-def _library(stated: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(stated[name]) for name in ("name", "version") if stated.get(name)} if stated else {}
-
-
-def _identifiers(sent: Sent) -> dict[str, str] | None:
-    email = normalise("email", sent.email) if sent.email else None
-    if email is None and sent.user_id:
-        email = email_in_ruid(sent.user_id)
-    return {"email": email} if email else None
-
-
-def _client(stated: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    client: dict[str, Any] = {} if context.server_key else {**context.agent}
-    if context.address and not context.server_key:
-        client["ip"] = context.address
-    locale, timezone, screen, seq = (stated.get(name) for name in ("locale", "timezone", "screen", "seq"))
-    if locale and isinstance(locale, str):
-        client["locale"] = locale
-    if timezone and isinstance(timezone, str):
-        client["timezone"] = timezone
-    if isinstance(screen, dict) and isinstance(screen.get("width"), int) and isinstance(screen.get("height"), int):
-        client["screen"] = f"{screen['width']}x{screen['height']}"
-    elif screen and isinstance(screen, str):
-        client["screen"] = screen
-    if isinstance(seq, int) and not isinstance(seq, bool):
-        client["seq"] = seq
-    return client
-
-
-def _walk(value: Any, path: str, depth: int, careful: bool) -> None:
+def _walk(value: Any, path: str, depth: int) -> None:
     """Depth, and numbers JSON does not have."""
     if depth < 0:
         raise Rejected("too_deep", path, "objects and lists stand too deep inside each other")
-    for key, one in enumerate(value) if isinstance(value, list) else value.items():
-        if isinstance(one, (dict, list)):
-            _walk(one, f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]", depth - 1, careful)
-        elif careful and isinstance(one, NotANumber):
-            where = f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]"
-            raise Rejected("not_a_number", where, "NaN and infinities are no numbers in JSON")
+    is_list = isinstance(value, list)
+    if _NOT_FLAT.isdisjoint(map(type, value if is_list else value.values())):
+        return
+    for key, one in enumerate(value) if is_list else value.items():
+        if type(one) in _NOT_FLAT:
+            where = f"{path}[{key}]" if is_list else f"{path}.{key}"
+            if isinstance(one, NotANumber):
+                raise Rejected("not_a_number", where, "NaN and infinities are no numbers in JSON")
+            _walk(one, where, depth - 1)
 
 
 def _refused(error: Rejected, event_id: str | None, prefix: str, parsed: Parsed, context: Context) -> Receipt:
     outcome: Outcome = {
         "status": "rejected", "reason": error.reason, "source": context.source, "message": error.message,
-        "received_at": format_ms(context.now), "protocol": parsed.protocol,
+        "received_at": context.received_at, "protocol": parsed.protocol,
     }  # fmt: skip
     if event_id:
         outcome["id"] = event_id[:256]

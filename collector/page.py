@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from eventlog.event import Campaign, Page
@@ -29,42 +28,34 @@ def masked(url: str) -> str:
     return _EMAIL.sub(_MASK, url) if "@" in url or "%40" in url else url
 
 
-def page_of(stated: Mapping[str, Any]) -> Page:
-    if not stated:
-        return {}
-    page: dict[str, Any] = {}
-    for name in ("url", "referrer", "path"):
-        value = stated.get(name)
-        if isinstance(value, str) and value.strip():
-            page[name] = masked(value.strip())
-    for name in ("title", "view_id"):
-        value = stated.get(name)
-        if isinstance(value, str) and value.strip():
-            page[name] = value.strip()
-    if "url" in page and "path" not in page:
+def page_of(stated: Page) -> Page:
+    """The page as it is stored: nothing in it that should not be known, and its path."""
+    page: Page = {**stated}
+    if "url" in page:
+        page["url"] = masked(page["url"])
+    if "referrer" in page:
+        page["referrer"] = masked(page["referrer"])
+    if "path" in page:
+        page["path"] = masked(page["path"])
+    elif "url" in page:
         path = _split(page["url"])[0]
         if path:
             page["path"] = path
-    return page  # type: ignore[return-value]
+    return page
 
 
-def campaign_of(stated: Mapping[str, Any], page: Mapping[str, Any]) -> Campaign:
+def campaign_of(stated: Campaign | None, page: Page | None) -> Campaign | None:
     """The sender's own campaign, completed from the page's URL."""
-    url = page.get("url")
-    query = _split(url)[1] if isinstance(url, str) and "?" in url else ()
-    if not stated and not query:
-        return {}
-    campaign: dict[str, Any] = {
-        name: stated[name]
-        for name in ("source", "medium", "name", "term", "content")
-        if isinstance(stated.get(name), str) and stated[name]
-    }
-    for parameter, value in query:
+    url = page.get("url") if page else None
+    if not url or "?" not in url:
+        return stated
+    found: Campaign = {}
+    for parameter, value in _split(url)[1]:
         if parameter in _CAMPAIGN and value:
-            campaign.setdefault(_CAMPAIGN[parameter], value)
+            found.setdefault(_CAMPAIGN[parameter], value)  # type: ignore[misc]
         elif parameter in _CLICK_IDS and value:
-            campaign.setdefault("click_id", f"{parameter}:{value}")
-    return campaign  # type: ignore[return-value]
+            found.setdefault("click_id", f"{parameter}:{value}")
+    return {**found, **(stated or {})}
 
 
 def _split(url: str) -> tuple[str, list[tuple[str, str]]]:

@@ -9,14 +9,16 @@ from typing import Any, Final
 
 from collector.commerce import Meaning
 from eventlog.errors import Rejected
-from eventlog.event import Kind
+from eventlog.event import Campaign, Client, Kind, Library, Page
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
 class Sent:
-    """One event. `path` is where it stands in the body (`batch[3]`); texts are trimmed, absent is None or empty."""
+    """One event. `path` is where it stands in the body (`batch[3]`); texts are trimmed and never blank, absent is None
+    or an empty object. Its objects are never written to: events of a batch may share them.
+    """
 
     path: str
     kind: Kind
@@ -34,11 +36,11 @@ class Sent:
     properties: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     properties_path: str = ""
     traits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    page: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    campaign: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    library: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    page: Page | None = None
+    campaign: Campaign | None = None
+    library: Library | None = None
+    client: Client | None = None
     consent: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    client: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     server_side: bool = False
 
 
