@@ -124,6 +124,7 @@ class Intake:
             now = _stated(parsed.received_at, now)
         return Context(
             source=grant.name,
+            protocol=parsed.protocol,
             server_key=grant.server,
             required_consent=required,
             respect_dnt=settings.respect_dnt,

@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from collector import commerce
-from collector.consent import snapshot, verdict
+from collector.consent import verdict, with_signals
 from collector.decode import NotANumber
-from collector.event_time import event_time
+from collector.event_time import event_time, read_time
 from collector.page import campaign_of, page_of
-from collector.sent import Parsed, Refused, Sent
+from collector.sent import Parsed, Refused, Sent, without_blanks
 from collector.settings import Limits
 from eventlog import identifiers
 from eventlog.errors import FilteredReason, Rejected
@@ -45,6 +45,7 @@ class Context:
     `client`, `gpc` and `dnt` are a browser's, so empty and False with a server key."""
 
     source: str
+    protocol: str
     server_key: bool
     required_consent: bool
     respect_dnt: bool
@@ -83,116 +84,97 @@ class Taken:
 def intake(parsed: Parsed, context: Context) -> Taken:
     """Canonical events and outcomes of a request, one receipt an event."""
     taken = Taken()
+    sent_at = read_time(parsed.sent_at)
     # Our tracker cannot read its HttpOnly cookie, so the cookie wins; for other SDKs it only fills gaps.
     first = context.cookie_id if parsed.protocol == "trackway" else None
     last = context.cookie_id
     for sent in parsed.events:
         if isinstance(sent, Refused):
-            taken.receipts.append(_refused(sent.error, sent.id, sent.prefix, parsed, context))
+            taken.receipts.append(_refused(sent.error, sent.id, sent.prefix, context))
             continue
-        if not context.server_key:
-            sent.anonymous_id = first or sent.anonymous_id or last
-        receipt = _take(sent, parsed, context)
+        event = sent.event
+        held = first or (last if "anonymous_id" not in event else None)
+        if held:
+            event["anonymous_id"] = held
+        receipt = _take(sent, sent_at, context)
         taken.receipts.append(receipt)
-        if sent.name == "reset":
+        if event["name"] == "reset":
             # The reset itself belongs to the old id; what follows to the new one that the client proposes.
             first = last = None
         if receipt.status == "accepted" and not context.server_key:
-            _keep_cookie(taken, sent)
+            _keep_cookie(taken, event)
     return taken
 
 
-def _keep_cookie(taken: Taken, sent: Sent) -> None:
-    withdrawn = sent.name == "consent" and sent.consent.get("analytics") is False
-    if withdrawn or sent.name == "reset":
+def _keep_cookie(taken: Taken, event: Event) -> None:
+    withdrawn = event["name"] == "consent" and event.get("consent", {}).get("analytics") is False
+    if withdrawn or event["name"] == "reset":
         taken.cookie_id = ""
-    elif sent.anonymous_id and normalise("anon", sent.anonymous_id):
-        taken.cookie_id = sent.anonymous_id
+    elif normalise("anon", event.get("anonymous_id")):
+        taken.cookie_id = event["anonymous_id"]
 
 
-def _take(sent: Sent, parsed: Parsed, context: Context) -> Receipt:
-    event_id = sent.id or str(uuid.uuid4())
+def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
+    event = sent.event
+    event_id = event.get("id") or str(uuid.uuid4())
     try:
         if len(event_id) > MAX_ID_CHARACTERS:
             raise Rejected("too_long", f"{sent.path}.messageId".lstrip("."), "an id has 256 characters at most")
-        _walk(sent.properties, sent.properties_path, context.limits.depth)
-        if sent.traits:
-            _walk(sent.traits, f"{sent.path}.traits".lstrip("."), context.limits.depth)
-        event = _event(sent, event_id, parsed, context)
-        reason = _filter(event, context)
+        event["id"] = event_id
+        _complete(sent, event, sent_at, context)
+        reason = _why_not(event, context)
         if reason:
             outcome: Outcome = {
                 "status": "filtered", "reason": reason, "source": context.source, "id": event_id,
-                "received_at": event["received_at"], "protocol": parsed.protocol,
+                "received_at": context.received_at, "protocol": context.protocol,
             }  # fmt: skip
             return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
         value = orjson.dumps(event)
         if len(value) > context.limits.event_bytes:
             raise Rejected("too_large", sent.path, f"an event has {context.limits.event_bytes} bytes at most")
     except Rejected as error:
-        return _refused(error, event_id, "", parsed, context)
-    key = record_key(event, context.secret)
-    return Receipt(event_id, "accepted", Outgoing(context.topics.events, key, value, _headers(event), context.now))
+        return _refused(error, event_id, "", context)
+    record = Outgoing(context.topics.events, record_key(event, context.secret), value, _headers(event), context.now)
+    return Receipt(event_id, "accepted", record)
 
 
-def _event(sent: Sent, event_id: str, parsed: Parsed, context: Context) -> Event:
-    """Built to be what `eventlog.event.EVENT` asks for; a test tries that with whatever senders may come up with."""
+def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -> None:
+    """Make what the sender stated a canonical event. It is built to be what `eventlog.event.EVENT` asks for; a test
+    tries that with whatever senders may come up with."""
     channel: Channel = "server" if context.server_key or sent.server_side else "web"
-    times = event_time(sent, parsed, channel, context.now)
-    event: Event = {
-        "id": event_id, "name": sent.name, "kind": sent.kind, "source": context.source, "channel": channel,
-        "protocol": parsed.protocol, "occurred_at": format_ms(times.occurred), "received_at": context.received_at,
-        "time_source": times.source,
-    }  # fmt: skip
-    if times.client is not None and times.client != times.occurred:
-        event["client_time"] = format_ms(times.client)
-    if times.sent is not None:
-        event["sent_at"] = format_ms(times.sent)
-    _name_person(event, sent)
-    if sent.properties:
-        event["properties"] = {
-            name: value for name, value in sent.properties.items() if value is not None and value != ""
-        }
-    commerce.lift(event, sent.meaning, sent.properties, sent.properties_path)
-    if sent.library:
-        event["library"] = sent.library
-    if sent.page:
-        event["page"] = page_of(sent.page)
-    campaign = campaign_of(sent.campaign, sent.page)
-    if campaign:
-        event["campaign"] = campaign
-    if sent.client or context.client:
-        event["client"] = {**context.client, **(sent.client or {})}
-    consent = snapshot(sent.consent, context.gpc, context.dnt)
-    if consent:
-        event["consent"] = consent
-    return event
-
-
-def _name_person(event: Event, sent: Sent) -> None:
-    if sent.anonymous_id:
-        event["anonymous_id"] = sent.anonymous_id
-    if sent.user_id:
-        event["user_id"] = sent.user_id
-    if sent.previous_id:
-        event["previous_id"] = sent.previous_id
-    if sent.group_id:
-        event["group_id"] = sent.group_id
-    if sent.client_session_id:
-        event["client_session_id"] = sent.client_session_id
-    email = normalise("email", sent.email) if sent.email else None
-    if email is None and sent.user_id:
-        email = email_in_ruid(sent.user_id)
+    event["source"], event["channel"], event["protocol"] = context.source, channel, context.protocol
+    client_time = read_time(sent.client_time)
+    occurred, source = event_time(client_time, sent_at, context.now, channel == "server" or sent.exact_time)
+    event["occurred_at"], event["time_source"], event["received_at"] = format_ms(occurred), source, context.received_at
+    if client_time is not None and client_time != occurred:
+        event["client_time"] = format_ms(client_time)
+    if sent_at is not None:
+        event["sent_at"] = format_ms(sent_at)
+    email = normalise("email", sent.email) or email_in_ruid(event.get("user_id"))
     if email:
         event["identifiers"] = {"email": email}
-    if sent.traits:
-        event["traits"] = dict(sent.traits)
+    properties = event.get("properties", {})
+    if properties:
+        _walk(properties, sent.properties_path, context.limits.depth)
+        event["properties"] = without_blanks(properties)
+    if "traits" in event:
+        _walk(event["traits"], f"{sent.path}.traits".lstrip("."), context.limits.depth)
+    commerce.lift(event, sent.meaning, properties, sent.properties_path)
+    if "page" in event:
+        campaign = campaign_of(event)
+        if campaign:
+            event["campaign"] = campaign
+        event["page"] = page_of(event["page"])
+    if context.client:
+        event["client"] = {**context.client, **event.get("client", {})}
+    if context.gpc or context.dnt:
+        event["consent"] = with_signals(event.get("consent", {}), context.gpc, context.dnt)
 
 
-def _filter(event: Event, context: Context) -> FilteredReason | None:
+def _why_not(event: Event, context: Context) -> FilteredReason | None:
     """Why an event is not kept, though nothing is wrong with it."""
-    browser = event["channel"] == "web"
-    reason = verdict(event["name"], event.get("consent"), context.required_consent, context.respect_dnt and browser)
+    respect_dnt = context.respect_dnt and event["channel"] == "web"
+    reason = verdict(event["name"], event.get("consent"), context.required_consent, respect_dnt)
     return reason or ("bot" if context.filter_bots and "bot" in context.client else None)
 
 
@@ -214,10 +196,10 @@ def _walk(value: Any, path: str, depth: int) -> None:
             _walk(one, where, depth - 1)
 
 
-def _refused(error: Rejected, event_id: str | None, prefix: str, parsed: Parsed, context: Context) -> Receipt:
+def _refused(error: Rejected, event_id: str | None, prefix: str, context: Context) -> Receipt:
     outcome: Outcome = {
         "status": "rejected", "reason": error.reason, "source": context.source, "message": error.message,
-        "received_at": context.received_at, "protocol": parsed.protocol,
+        "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
     if event_id:
         outcome["id"] = event_id[:256]

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from eventlog.event import Campaign, Page
+from eventlog.event import Campaign, Event, Page
 
 _MASK: Final = "***"
 _SECRETS: Final = re.compile(
@@ -44,18 +44,18 @@ def page_of(stated: Page) -> Page:
     return page
 
 
-def campaign_of(stated: Campaign | None, page: Page | None) -> Campaign | None:
+def campaign_of(event: Event) -> Campaign | None:
     """The sender's own campaign, completed from the page's URL."""
-    url = page.get("url") if page else None
-    if not url or "?" not in url:
-        return stated
+    url = event["page"].get("url", "")
+    if "?" not in url:
+        return event.get("campaign")
     found: Campaign = {}
     for parameter, value in _split(url)[1]:
         if parameter in _CAMPAIGN and value:
             found.setdefault(_CAMPAIGN[parameter], value)  # type: ignore[misc]
         elif parameter in _CLICK_IDS and value:
             found.setdefault("click_id", f"{parameter}:{value}")
-    return {**found, **(stated or {})}
+    return {**found, **event.get("campaign", {})}
 
 
 def _split(url: str) -> tuple[str, list[tuple[str, str]]]:

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 from collector.commerce import Meaning
 from eventlog.errors import Rejected
-from eventlog.event import Campaign, Client, Kind, Library, Page
-
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+from eventlog.event import Event
 
 
 @dataclass(slots=True)
 class Sent:
-    """One event. `path` is where it stands in the body (`batch[3]`); texts are trimmed and never blank, absent is None
-    or an empty object. Its objects are never written to: events of a batch may share them.
+    """One event. `event` has what the sender states, under the canonical names: `name`, `kind` and any of the ids,
+    `traits`, `properties`, `page`, `campaign`, `library`, `client`, `consent`; texts trimmed, nothing null or blank.
+    Intake completes it in place; the objects in it may be shared with other events and are never written to.
+
+    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it.
     """
 
     path: str
-    kind: Kind
-    name: str
+    event: Event
     meaning: Meaning
-    id: str | None = None
-    user_id: str | None = None
-    anonymous_id: str | None = None
-    previous_id: str | None = None
-    group_id: str | None = None
-    client_session_id: str | None = None
+    properties_path: str
     client_time: str | None = None
     exact_time: bool = False
-    email: str | None = None
-    properties: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    properties_path: str = ""
-    traits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    page: Page | None = None
-    campaign: Campaign | None = None
-    library: Library | None = None
-    client: Client | None = None
-    consent: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    email: object = None
     server_side: bool = False
 
 
@@ -53,6 +38,13 @@ class Parsed:
     sent_at: str | None = None
     received_at: str | None = None
     write_key: str | None = None
+
+
+def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
+    """What is stated: absent means absent, so null and the empty text are none."""
+    if None in values.values() or "" in values.values():
+        return {name: value for name, value in values.items() if value is not None and value != ""}
+    return values
 
 
 @dataclass(slots=True)

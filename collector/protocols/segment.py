@@ -6,18 +6,26 @@ tracker: what all events of a batch share stands once, in the batch's `context`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Required, cast
 
 import orjson
-from pydantic import Field, InstanceOf, OnErrorOmit, StrictInt, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    Field,
+    InstanceOf,
+    OnErrorOmit,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from typing_extensions import TypedDict
 
 from collector.commerce import SEGMENT, Meaning
 from collector.decode import BadBody
-from collector.sent import NOTHING, Parsed, Refused, Sent
+from collector.sent import Parsed, Refused, Sent, without_blanks
 from eventlog.errors import Rejected, RejectedReason
-from eventlog.event import Client, Kind
+from eventlog.event import Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
 from eventlog.outcome import MAX_PREFIX_CHARACTERS
 
@@ -30,9 +38,9 @@ PATHS: Final = (*_BATCHES, *_KINDS)
 
 # Of what is stated loosely, that which is not a text, or is blank, counts as not stated.
 Word = OnErrorOmit[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]]
-_NumbersToo: Final = Field(coerce_numbers_to_str=True)
+Flag = OnErrorOmit[StrictBool]
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
-Identifier = str | int | None
+Identifier = Trimmed | int | None
 # JSON's objects have text keys only, so nothing need be looked at, let alone copied.
 Object = InstanceOf[dict]  # type: ignore[type-arg]
 
@@ -56,12 +64,27 @@ class StatedCampaign(TypedDict, total=False):
 
 class StatedLibrary(TypedDict, total=False):
     name: Word
-    version: OnErrorOmit[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), _NumbersToo]]
+    version: OnErrorOmit[
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), Field(coerce_numbers_to_str=True)]
+    ]
 
 
 class StatedScreen(TypedDict):
     width: StrictInt
     height: StrictInt
+
+
+class StatedPurposes(TypedDict, total=False):
+    analytics: Flag
+    personalization: Flag
+    marketing_activation: Flag
+    third_party_sharing: Flag
+
+
+class StatedConsent(TypedDict, total=False):
+    categoryPreferences: Required[StatedPurposes]
+    text_version: Word
+    method: Word
 
 
 class Context(TypedDict, total=False):
@@ -70,9 +93,9 @@ class Context(TypedDict, total=False):
     page: OnErrorOmit[StatedPage]
     campaign: OnErrorOmit[StatedCampaign]
     library: OnErrorOmit[StatedLibrary]
-    consent: OnErrorOmit[Object]
+    consent: OnErrorOmit[StatedConsent]
     traits: OnErrorOmit[Object]
-    sessionId: OnErrorOmit[str | int]
+    sessionId: OnErrorOmit[Trimmed | StrictInt]
     locale: Word
     timezone: Word
     screen: OnErrorOmit[StatedScreen | Trimmed]
@@ -80,16 +103,16 @@ class Context(TypedDict, total=False):
 
 
 class Message(TypedDict, total=False):
-    """What is read of a message; anything else in it is left alone."""
+    """What is read of a message, as far as possible under its canonical name; anything else in it is left alone."""
 
-    type: Literal["track", "identify", "page", "screen", "group", "alias"]
+    id: Annotated[Trimmed | None, Field(validation_alias="messageId")]
+    kind: Annotated[Kind, Field(validation_alias="type")]
     event: Trimmed | None
     name: Trimmed | None
-    messageId: Trimmed | None
-    userId: Identifier
-    anonymousId: Identifier
-    previousId: Identifier
-    groupId: Identifier
+    user_id: Annotated[Identifier, Field(validation_alias="userId")]
+    anonymous_id: Annotated[Identifier, Field(validation_alias="anonymousId")]
+    previous_id: Annotated[Identifier, Field(validation_alias="previousId")]
+    group_id: Annotated[Identifier, Field(validation_alias="groupId")]
     timestamp: Trimmed | None
     originalTimestamp: Trimmed | None
     traits: Object | None
@@ -98,6 +121,7 @@ class Message(TypedDict, total=False):
     channel: str | None
 
 
+_IDS: Final = ("user_id", "anonymous_id", "previous_id", "group_id")
 _PAGEVIEW: Final = Meaning("pageview")
 # The validators themselves: TypeAdapter's own methods cost a fifth of what these do.
 _message: Final = TypeAdapter(Message).validator.validate_python
@@ -149,42 +173,53 @@ def _read(value: Any, path: str, kind: Kind | None, shared: Context) -> Sent:
     if kind:
         value = {**value, "type": kind}
     try:
-        message: Message = _message(value)
+        stated: dict[str, Any] = without_blanks(_message(value))
     except ValidationError as error:
         raise _rejected(error, path) from None
-    kind = message.get("type")
-    if kind is None:
+    if "kind" not in stated:
         raise Rejected("missing_field", _at(path, "type"), "`type` is needed, such as track or identify")
-    named = message.get("event") if kind == "track" else None
-    if kind == "track" and not named:
+    named, title = stated.pop("event", None), stated.pop("name", None)
+    if stated["kind"] == "track" and not named:
         raise Rejected("missing_field", _at(path, "event"), "`event`, the event's name, is needed")
-    context: Context = message.get("context") or {}
-    if shared:
+    meaning = _meaning(stated["kind"], named)
+    context: Context = stated.pop("context", shared)
+    if shared and context is not shared:
         context = {**shared, **context}
-    meaning = _meaning(kind, named)
-    traits = message.get("traits") or context.get("traits") or NOTHING
-    sent = Sent(
-        path, kind, meaning.name, meaning, id=message.get("messageId") or None, user_id=text_of(message.get("userId")),
-        anonymous_id=text_of(message.get("anonymousId")), previous_id=text_of(message.get("previousId")),
-        group_id=text_of(message.get("groupId")), client_session_id=text_of(context.get("sessionId")),
-        client_time=message.get("originalTimestamp") or message.get("timestamp") or None, email=traits.get("email"),
-        properties=message.get("properties") or NOTHING, properties_path=_at(path, "properties"),
-        traits=traits if kind in ("identify", "group") else NOTHING, page=context.get("page"),
-        campaign=context.get("campaign"), library=context.get("library"), consent=_consent(context.get("consent")),
-        client=_client(context), server_side=message.get("channel") == "server",
+    traits = stated.pop("traits", None) or context.get("traits") or {}
+    times = stated.pop("originalTimestamp", None), stated.pop("timestamp", None)
+    server_side = stated.pop("channel", None) == "server"
+    event: Event = {"name": meaning.name, **stated}  # type: ignore[typeddict-item]
+    for name in _IDS:
+        if name in stated and (text := text_of(stated[name])):
+            event[name] = text
+    if traits and event["kind"] in ("identify", "group"):
+        event["traits"] = traits
+    _read_context(event, context)
+    if event["kind"] in ("page", "screen"):
+        _read_page(event, title)
+    return Sent(
+        path, event, meaning, _at(path, "properties"), client_time=times[0] or times[1], email=traits.get("email"),
+        server_side=server_side,
     )  # fmt: skip
-    if kind in ("page", "screen"):
-        _read_page(sent, message.get("name"))
-    return sent
 
 
 def _meaning(kind: Kind, named: str | None) -> Meaning:
-    if named:
+    if kind == "track" and named:
         return SEGMENT.get(named.lower()) or Meaning(named)
     return _PAGEVIEW if kind == "page" else Meaning(kind)
 
 
-def _client(context: Context) -> Client:
+def _read_context(event: Event, context: Context) -> None:
+    if page := context.get("page"):
+        event["page"] = page
+    if campaign := context.get("campaign"):
+        event["campaign"] = campaign
+    if library := context.get("library"):
+        event["library"] = library
+    if consent := context.get("consent"):
+        event["consent"] = _consent(consent)
+    if session := text_of(context.get("sessionId")):
+        event["client_session_id"] = session
     client: Client = {}
     if "locale" in context:
         client["locale"] = context["locale"]
@@ -192,23 +227,26 @@ def _client(context: Context) -> Client:
         client["timezone"] = context["timezone"]
     if "seq" in context:
         client["seq"] = context["seq"]
-    screen = context.get("screen")
-    if screen:
+    if screen := context.get("screen"):
         client["screen"] = screen if isinstance(screen, str) else f"{screen['width']}x{screen['height']}"
-    return client
+    if client:
+        event["client"] = client
 
 
-def _read_page(sent: Sent, title: str | None) -> None:
+def _consent(stated: StatedConsent) -> Consent:
+    consent = {**stated, **stated["categoryPreferences"]}
+    del consent["categoryPreferences"]
+    return cast(Consent, consent)
+
+
+def _read_page(event: Event, title: str | None) -> None:
     # Older SDKs tell of the page only in the properties.
-    sent.page = {**(sent.page or {}), **_page(sent.properties)}
-    if title and "name" not in sent.properties:
-        sent.properties = {**sent.properties, "name": title}
-
-
-def _consent(stated: Any) -> Mapping[str, Any]:
-    if not isinstance(stated, dict) or not isinstance(stated.get("categoryPreferences"), dict):
-        return NOTHING
-    return {**stated["categoryPreferences"], **{key: text for key, text in stated.items() if isinstance(text, str)}}
+    properties = event.get("properties", {})
+    page: Page = {**event.get("page", {}), **_page(properties)}
+    if page:
+        event["page"] = page
+    if title and "name" not in properties:
+        event["properties"] = {**properties, "name": title}
 
 
 def _rejected(error: ValidationError, path: str) -> Rejected:
@@ -216,7 +254,7 @@ def _rejected(error: ValidationError, path: str) -> Rejected:
     where = path
     for part in first["loc"]:
         # pydantic names the branch of a union too (`userId.str`), which the sender did not write.
-        if isinstance(part, int) or part not in ("str", "int", "dict[str,any]"):
+        if isinstance(part, int) or part not in ("constrained-str", "int"):
             where = f"{where}[{part}]" if isinstance(part, int) else _at(where, str(part))
     reason: RejectedReason = "unknown_type" if first["loc"] == ("type",) else "wrong_type"
     return Rejected(reason, where, first["msg"][0].lower() + first["msg"][1:])
