@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := .venv/bin/uv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install install-dev run test test-deps check fmt bench lock clean
+.PHONY: install install-dev run test test-deps check fmt docs bench lock clean
 
 run: install
 	.venv/bin/trackway --config examples/trackway.yml collect
@@ -40,6 +40,9 @@ check: install-dev
 fmt: install-dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+docs: install
+	.venv/bin/python -m trackway.reference > docs/.settings.md && mv docs/.settings.md docs/settings.md
 
 bench: test-deps
 	.venv/bin/python -m bench

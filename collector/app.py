@@ -42,6 +42,12 @@ class Collector:
         self._script = _script()
         self.stopping = False
 
+    @property
+    def segments(self) -> set[str]:
+        """The first segments of the paths it answers, for whoever puts other apps beside it."""
+        paths = {*self._posts, *self._gets, *_SCRIPT_PATHS, "/ready"}
+        return {path.split("/", 2)[1] for path in paths}
+
     def replace_sources(self, sources: dict[str, Source]) -> None:
         """Take other sources and keys from now on."""
         self._intake.sources = Sources(sources)

@@ -80,11 +80,7 @@ class EmbeddedConsumer:
         return frozenset(self._positions)
 
     async def seek(self, partition: Partition, offset: int) -> None:
-        held = (await self.bounds())[partition]
-        if not held.first <= offset <= held.next:
-            raise ValueError(
-                f"offset {offset} of {partition.topic}/{partition.number} is outside {held.first}..{held.next}"
-            )
+        _check(partition, offset, (await self.bounds())[partition])
         self._positions[partition] = offset
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -112,9 +108,9 @@ class EmbeddedConsumer:
     async def _begin(self) -> None:
         wanted = await self._assigned(frozenset(self._partitions))
         bounds = await self.bounds()
-        self._positions = {partition: bounds[partition].first for partition in self._partitions}
         for partition, offset in wanted.items():
-            await self.seek(partition, offset)
+            _check(partition, offset, bounds[partition])
+        self._positions = {partition: bounds[partition].first for partition in self._partitions} | dict(wanted)
 
     async def _join(self) -> None:
         # Asking takes the write lock of the groups' file: once a second is enough.
@@ -147,3 +143,9 @@ class EmbeddedConsumer:
         if self._files is None:
             raise RuntimeError("the consumer is not started")
         return self._files
+
+
+def _check(partition: Partition, offset: int, held: Bounds) -> None:
+    if not held.first <= offset <= held.next:
+        where = f"{partition.topic}/{partition.number}"
+        raise ValueError(f"offset {offset} of {where} is outside {held.first}..{held.next}")

@@ -49,9 +49,11 @@ class Files:
         files = self._files()
         newest = self._nexts(files[-1])
         firsts: dict[Partition, int] = {}
-        for file in reversed(files):
-            rows = self._connection(file).execute("SELECT topic, partition, MIN(offset) FROM record GROUP BY 1, 2")
-            firsts |= {Partition(topic, number): first for topic, number, first in rows}
+        for file in files:
+            for partition in partitions:
+                # One step into the index each; grouping would read all of it.
+                if partition not in firsts and (first := self._first(file, partition)) is not None:
+                    firsts[partition] = first
         return {
             partition: Bounds(firsts.get(partition, newest.get(partition, 0)), newest.get(partition, 0))
             for partition in partitions
@@ -95,6 +97,11 @@ class Files:
     def _nexts(self, file: Path) -> dict[Partition, int]:
         rows = self._connection(file).execute("SELECT topic, partition, next FROM head")
         return {Partition(topic, number): following for topic, number, following in rows}
+
+    def _first(self, file: Path, partition: Partition) -> int | None:
+        statement = "SELECT MIN(offset) FROM record WHERE topic = ? AND partition = ?"
+        first: int | None = self._connection(file).execute(statement, partition).fetchone()[0]
+        return first
 
     def _records(self, file: Path, partition: Partition, offset: int, limit: int) -> list[Record]:
         rows = self._connection(file).execute(

@@ -8,13 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from eventlog.errors import Unavailable
 from eventlog.telemetry import set_up_logging
-from trackway import __version__, commands
+from trackway import __version__
+from trackway.commands import events, exports, people, services, surroundings
 from trackway.printing import say
-from trackway.settings import ConfigError, load
+from trackway.settings import DEFAULT_FILE, DEMO_FILE, ConfigError, load
 
 DONE, FINDING, USAGE, UNREACHABLE = 0, 1, 2, 3
 
@@ -60,9 +61,10 @@ def parser() -> argparse.ArgumentParser:
         help="settings file (default: ./trackway.yml if it is there, or TRACKWAY_CONFIG)",
     )
     nouns = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect"])
-    collect.set_defaults(run=commands.collect)
+    _add_services(nouns)
     _add_events(nouns)
+    _add_people(nouns)
+    _add_exports(nouns)
     _add_surroundings(nouns)
     return top
 
@@ -71,9 +73,27 @@ def _json(one: argparse.ArgumentParser) -> None:
     one.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
+def _pii(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--pii", action="store_true", help="show personal data in clear; needs --reason")
+    one.add_argument("--reason", default="", help="why personal data is looked at; goes to the process's log")
+
+
+def _add_services(nouns: object) -> None:
+    up = _command(nouns, "up", "run everything by one command", ["up --demo", "--config shop.yml up"])
+    up.add_argument("--demo", action="store_true", help="with a shop to click through and a stand-in for the CDP")
+    up.set_defaults(run=services.up)
+    collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect"])
+    collect.set_defaults(run=services.collect)
+    aggregate = _command(nouns, "aggregate", "run an aggregator", ["aggregate", "--config shop.yml aggregate"])
+    aggregate.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
+    aggregate.set_defaults(run=services.aggregate)
+    export = _command(nouns, "export", "run scheduled exports, API and console", ["export", "--config shop.yml export"])
+    export.set_defaults(run=services.export)
+
+
 def _add_events(nouns: object) -> None:
-    events = _command(nouns, "events", "read the log", ["events tail --follow", "events tail --from 15m --name buy"])
-    verbs = events.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    noun = _command(nouns, "events", "read the log", ["events tail --follow", "events tail --from 15m --name buy"])
+    verbs = noun.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
     tail = _command(
         verbs, "tail", "print events as they stand in the log", ["events tail", "events tail --follow --name buy"]
     )
@@ -81,30 +101,80 @@ def _add_events(nouns: object) -> None:
     tail.add_argument("--follow", action="store_true", help="go on until interrupted")
     tail.add_argument("--source", help="only this source")
     tail.add_argument("--name", help="only events of this name")
-    tail.add_argument(
-        "--status", default="accepted", choices=["accepted", "rejected", "filtered", "duplicate"], help="(accepted)"
-    )
+    statuses = ["accepted", "rejected", "filtered", "duplicate", "poison"]
+    tail.add_argument("--status", default="accepted", choices=statuses, help="(accepted)")
     tail.add_argument("--trace", help="only events with this trace code")
     _json(tail)
-    tail.add_argument("--pii", action="store_true", help="show personal data in clear; needs --reason")
-    tail.add_argument("--reason", default="", help="why personal data is looked at; goes to the process's log")
-    tail.set_defaults(run=commands.events_tail)
+    _pii(tail)
+    tail.set_defaults(run=events.tail)
+    ledger = _command(
+        nouns,
+        "ledger",
+        "check that the store counted what the log holds",
+        ["ledger", "ledger --from 24h --source a"],
+    )
+    ledger.add_argument("--from", dest="start", default="24h", metavar="start|TIME|24h", help="first minute (24h)")
+    ledger.add_argument("--to", dest="end", default="now", metavar="TIME|now", help="end (now)")
+    ledger.add_argument("--source", help="only this source")
+    _json(ledger)
+    ledger.set_defaults(run=events.ledger)
+
+
+def _add_people(nouns: object) -> None:
+    noun = _command(nouns, "profile", "read profiles", ["profile show ID", "profile show user 4711"])
+    verbs = noun.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    show = _command(verbs, "show", "print one profile with its sessions", ["profile show ID", "profile show user 4711"])
+    show.add_argument("who", nargs="+", metavar="ID | KIND VALUE", help="an id, or user|email|ruid|anon and a value")
+    _json(show)
+    _pii(show)
+    show.set_defaults(run=people.show)
+
+
+def _add_exports(nouns: object) -> None:
+    run = _command(nouns, "run", "run an export now", ["run people --draft", "run people --no-draft --full"])
+    run.add_argument("workflow", help="its name in the settings")
+    draft = run.add_mutually_exclusive_group(required=True)
+    draft.add_argument("--draft", action="store_true", dest="draft", help="a bounded sample, marked as a draft")
+    draft.add_argument("--no-draft", action="store_false", dest="draft", help="for real")
+    run.add_argument("--full", action="store_true", help="every row, not only what changed")
+    _json(run)
+    run.set_defaults(run=exports.run_workflow)
+    noun = _command(nouns, "runs", "past exports", ["runs list", "runs list --workflow people --json"])
+    verbs = noun.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    listing = _command(verbs, "list", "print the latest runs", ["runs list", "runs list --workflow people"])
+    listing.add_argument("--workflow", help="only runs of this one")
+    listing.add_argument("--limit", type=int, default=20, help="how many at most (20)")
+    _json(listing)
+    listing.set_defaults(run=exports.list_runs)
+    schedule = _command(nouns, "schedule", "when which export runs next", ["schedule", "schedule --json"])
+    _json(schedule)
+    schedule.set_defaults(run=exports.schedule)
 
 
 def _add_surroundings(nouns: object) -> None:
     topics = _command(nouns, "topics", "check the topics, or create them", ["topics", "topics --apply"])
     topics.add_argument("--apply", action="store_true", help="create what is missing and set what differs")
     _json(topics)
-    topics.set_defaults(run=commands.topics)
+    topics.set_defaults(run=surroundings.topics)
     config = _command(nouns, "config", "the settings", ["config check", "--config shop.yml config show"])
     verbs = config.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
     check = _command(
         verbs, "check", "say whether the settings can be used", ["config check", "--config shop.yml config check"]
     )
-    check.set_defaults(run=commands.config_check)
+    check.set_defaults(run=surroundings.check)
     show = _command(verbs, "show", "print the settings in force, secrets masked", ["config show", "config show --json"])
     _json(show)
-    show.set_defaults(run=commands.config_show)
+    show.set_defaults(run=surroundings.show)
+    doctor = _command(nouns, "doctor", "check everything this installation needs", ["doctor", "doctor --json"])
+    _json(doctor)
+    doctor.set_defaults(run=surroundings.doctor)
+
+
+def settings_file(arguments: argparse.Namespace) -> Path | None:
+    """The settings file named, else the demo's for `up --demo`."""
+    if arguments.config is None and getattr(arguments, "demo", False) and not DEFAULT_FILE.exists():
+        return DEMO_FILE
+    return cast("Path | None", arguments.config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,7 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     set_up_logging()
     try:
-        settings = load(arguments.config, os.environ)
+        arguments.settings_file = settings_file(arguments)
+        settings = load(arguments.settings_file, os.environ)
         return int(arguments.run(settings, arguments))
     except ConfigError as error:
         for problem in error.problems:

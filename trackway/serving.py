@@ -48,6 +48,8 @@ def bind(listen: str) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        # From here on who connects waits instead of being refused, also before the server takes over.
+        sock.listen(2048)
     except OSError:
         sock.close()
         raise

@@ -1,6 +1,6 @@
 """Reads trackway.yml and the environment, joins the packages' settings into one model and checks them.
 
-Every key may also be given as an environment variable: `TRACKWAY_LISTEN`, `TRACKWAY_LIMITS_BODY_BYTES`,
+Every key may also be given as an environment variable: `TRACKWAY_LISTEN`, `TRACKWAY_ADMIN_TOKEN`,
 `TRACKWAY_SOURCES_SHOP_SERVER_KEY`. The environment wins over the file. `${NAME}` in the file reads the environment.
 """
 
@@ -18,8 +18,11 @@ import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from collector.settings import CollectorSettings
+from exporter.settings import ExporterSettings
 
 DEFAULT_FILE = Path("trackway.yml")
+# What `up --demo` runs with where no settings are given.
+DEMO_FILE = Path(__file__).parent / "demo" / "trackway.yml"
 PREFIX = "TRACKWAY_"
 # Variables of the commands themselves, not keys of the settings.
 _NOT_SETTINGS = frozenset({"TRACKWAY_CONFIG"})
@@ -28,7 +31,7 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 KeyPath = tuple[str | int, ...]
 
 
-class Settings(CollectorSettings):
+class Settings(CollectorSettings, ExporterSettings):
     """All settings of an installation."""
 
 
@@ -56,6 +59,8 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         name = str(file) if file else "settings"
         raise ConfigError([_problem(one, name, lines) for one in error.errors()]) from None
+    if file:
+        settings.lie_in(file.parent)
     _fill(settings)
     return settings
 
@@ -224,8 +229,8 @@ def _fill(settings: Settings) -> None:
     """Make what an embedded installation needs and nobody should have to think of: the secret."""
     if settings.secret.get_secret_value():
         return
-    if settings.is_kafka:
-        raise ConfigError(["secret: needed with Kafka, the same for all processes; set TRACKWAY_SECRET"])
+    if settings.is_kafka or settings.store.startswith("postgresql"):
+        raise ConfigError(["secret: needed with Kafka or PostgreSQL, the same for all processes; set TRACKWAY_SECRET"])
     file = settings.data / "secret"
     try:
         text = file.read_text(encoding="ascii").strip()

@@ -1,4 +1,6 @@
-"""The real services the tests run against, started by the tests themselves."""
+"""The real services the tests run against, started by the tests themselves: as containers of compose.yml's images where
+Docker runs, else as processes of this machine (see provider.py). The browser and Node.js are always this machine's.
+"""
 
 from tests.services.chromium import find_chromium
 from tests.services.kafka import Kafka, start_kafka

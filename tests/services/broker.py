@@ -10,6 +10,11 @@ from urllib.parse import quote
 USER: Final = "trackway"
 # With characters that URLs and the broker's configuration quote differently.
 PASSWORD: Final = "p@ss word/1"
+CLUSTER_ID: Final = "dHJhY2t3YXktdGVzdHMtMQ"
+# What the broker says when it serves; its open port is a little too early.
+STARTED: Final = b"Kafka Server started"
+# The heap first; the first compiler tier and the serial collector: a test's broker lives too briefly for more to pay.
+JVM_OPTIONS: Final = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 
 _PROPERTIES: Final = """\
 process.roles=broker,controller

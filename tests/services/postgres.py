@@ -1,72 +1,47 @@
-"""A PostgreSQL server of the tests' own, run from the installed package's binaries."""
+"""A PostgreSQL server of the tests' own, in a container or as a process."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import pwd
-import shutil
-import signal
-import subprocess
 import tempfile
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from tests.services.missing import MissingService
-from tests.services.processes import end_process, free_ports, start_process, wait_until
+from tests.services.processes import free_ports
+from tests.services.provider import provider
 
+USER: Final = "trackway"
+ENCODING: Final = ("--encoding=UTF8", "--locale=C")
 # A test's database need not survive a power cut.
-_SETTINGS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200", "timezone=UTC")
+_RELAXED = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200", "timezone=UTC")
+SETTINGS: Final = tuple(part for setting in _RELAXED for part in ("-c", setting))
 
 
-class Postgres:
-    """One server on 127.0.0.1 with its data in `folder`, which user postgres must be able to enter."""
+class Postgres(ABC):
+    """One server on a port of 127.0.0.1."""
 
-    def __init__(self, folder: Path) -> None:
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-        initdb = str(found[-1]) if found else shutil.which("initdb")
-        if initdb is None:
-            raise MissingService("PostgreSQL")
-        self._bin = Path(initdb).resolve().parent
-        self._folder = folder
-        self._as: list[str] = []
-        if os.getuid() == 0:
-            # PostgreSQL refuses to run as root.
-            user = pwd.getpwnam("postgres")
-            os.chown(folder, user.pw_uid, user.pw_gid)
-            self._as = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        data = str(folder / "data")
-        self._run("initdb", "-D", data, "-U", "trackway", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+    def __init__(self) -> None:
         (self._port,) = free_ports(1)
-        settings = [*_SETTINGS, f"unix_socket_directories={folder}", "listen_addresses=127.0.0.1"]
-        command = [*self._as, str(self._bin / "postgres"), "-D", data, "-p", str(self._port)]
-        command += [part for setting in settings for part in ("-c", setting)]
-        self._log = folder / "server.log"
-        # QUIT, not KILL: the server takes the processes it made along.
-        self._process = start_process(command, self._log, "QUIT")
-        wait_until(self._answers, "PostgreSQL")
 
     def new_database(self) -> str:
         """Make an empty database; its URL as `postgresql://…`."""
         name = f"t{uuid.uuid4().hex[:12]}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "trackway", name)
-        return f"postgresql://trackway:trackway@127.0.0.1:{self._port}/{name}"
+        self._create(name)
+        return f"postgresql://{USER}:{USER}@127.0.0.1:{self._port}/{name}"
 
+    @abstractmethod
+    def start(self) -> None:
+        """Start; returns when the server serves."""
+
+    @abstractmethod
     def stop(self) -> None:
-        end_process(self._process, signal.SIGQUIT)
+        """The end of it and of its data."""
 
-    def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            raise RuntimeError(f"PostgreSQL ended at its start:\n{self._log.read_text()[-2000:]}")
-        probe = [str(self._bin / "pg_isready"), "-h", "127.0.0.1", "-p", str(self._port), "-q"]
-        return subprocess.run(probe, timeout=10, check=False).returncode == 0
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [*self._as, str(self._bin / program), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=60, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{program} failed:\n{done.stdout}{done.stderr}")
+    @abstractmethod
+    def _create(self, database: str) -> None: ...
 
 
 @contextlib.contextmanager
@@ -74,8 +49,20 @@ def start_postgres() -> Iterator[Postgres]:
     """A server for the length of the block."""
     # Not in pytest's folder, which is closed to user postgres; and a socket's path has 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="trackway-pg-") as folder:
-        server = Postgres(Path(folder))
+        server = _new_postgres(Path(folder))
         try:
+            server.start()
             yield server
         finally:
             server.stop()
+
+
+def _new_postgres(folder: Path) -> Postgres:
+    # Imported where they are used, as in kafka.py.
+    if provider() == "docker":
+        from tests.services.postgres_container import PostgresContainer
+
+        return PostgresContainer()
+    from tests.services.postgres_process import PostgresProcess
+
+    return PostgresProcess(folder)

@@ -9,10 +9,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+PROGRAM = (sys.executable, "-m", "trackway")
 CONFIG = """\
 data: {folder}/data
 listen: 127.0.0.1:0
@@ -34,7 +36,7 @@ def config_in(folder: Path, log: str = "") -> Path:
 def trackway(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     given = ["--config", str(config)] if config else []
-    command = [sys.executable, "-m", "trackway", *given, *arguments]
+    command = [*PROGRAM, *given, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -44,11 +46,18 @@ def stored(config: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@contextlib.contextmanager
-def collecting(config: Path) -> Iterator[str]:
+def collecting(config: Path, program: Sequence[str] = PROGRAM) -> AbstractContextManager[str]:
     """A collector's process; its URL. TERM at the end must make it leave with 0."""
-    command = [sys.executable, "-m", "trackway", "--config", str(config), "collect"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    return running("collect", config, program)
+
+
+@contextlib.contextmanager
+def running(service: str, config: Path, program: Sequence[str] = PROGRAM) -> Iterator[str]:
+    """A service's process; its URL. TERM at the end must make it leave with 0."""
+    command = [*program, "--config", str(config), service]
+    # A program of its own must not find this tree's packages in its folder.
+    folder = None if program is PROGRAM else config.parent
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder)
     assert process.stderr
     try:
         line = process.stderr.readline()

@@ -1,84 +1,32 @@
-"""What each command does; its answer is the exit code."""
+"""`events tail` and `ledger`: what is in the log, and whether the store has counted all of it."""
 
 from __future__ import annotations
 
-import asyncio
-import re
 from argparse import Namespace
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import orjson
-import structlog
-import uvloop
 
-from eventlog.errors import Unavailable
 from eventlog.log import Bounds, Consumer, Partition, Record
 from eventlog.opening import open_consumer
-from eventlog.provision import provision
-from eventlog.timestamps import DAY_MS, HOUR_MS, MINUTE_MS, now_ms, parse_ms
+from eventlog.timestamps import MINUTE_MS, format_ms
 from eventlog.topics import EVENTS, REJECTED
-from trackway import services
+from exporter.accounts import Accounts, by_source, take_accounts
+from exporter.store import Store
+from trackway.commands import moment, run, shows_pii, with_store
 from trackway.masking import masked
-from trackway.printing import print_json, print_rows, print_tree, say
-from trackway.settings import ConfigError, Settings
+from trackway.printing import print_json, print_rows, say
+from trackway.settings import Settings
 
-_log = structlog.get_logger(__name__)
-
-_DURATION: Final = re.compile(r"(\d+)([smhd])")
-_UNITS: Final = {"s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+# How many minutes that differ are printed one by one.
+_DIFFERENCES = 50
 
 
-def run(work: Callable[[], Awaitable[int]]) -> int:
-    """Run a coroutine on uvloop."""
-
-    async def main() -> int:
-        return await work()
-
-    return uvloop.run(main())
-
-
-def collect(settings: Settings, _: Namespace) -> int:
-    async def work() -> int:
-        try:
-            await services.collect(settings)
-        except OSError as error:
-            raise Unavailable(f"cannot listen on {settings.listen}: {error.strerror}") from None
-        return 0
-
-    return run(work)
-
-
-def topics(settings: Settings, arguments: Namespace) -> int:
-    findings = asyncio.run(provision(settings, arguments.apply))
-    rows = [{"topic": one.topic, "state": one.level, "what": one.message} for one in findings]
-    print_rows(rows, ("topic", "state", "what"), arguments.json)
-    return int(any(one.level == "fail" for one in findings))
-
-
-def config_check(settings: Settings, _: Namespace) -> int:
-    sources = len(settings.sources)
-    say(f"the settings can be used: {sources} source{'' if sources == 1 else 's'}")
-    return 0
-
-
-def config_show(settings: Settings, arguments: Namespace) -> int:
-    # SecretStr writes itself as stars.
-    values = settings.model_dump(mode="json", by_alias=True)
-    if arguments.json:
-        print_json(values)
-    else:
-        print_tree(values)
-    return 0
-
-
-def events_tail(settings: Settings, arguments: Namespace) -> int:
-    if arguments.pii and not arguments.reason:
-        raise ConfigError(["--pii shows personal data and needs --reason"])
-    if arguments.pii:
-        _log.info("personal_data_shown", command="events tail", reason=arguments.reason)
+def tail(settings: Settings, arguments: Namespace) -> int:
+    """Print events, or what became of those that are none, as they stand in the log."""
+    shows_pii(arguments)
     topic = EVENTS if arguments.status == "accepted" else REJECTED
-    start = _moment(arguments.start)
+    start = moment(arguments.start)
 
     async def work() -> int:
         starts: dict[Partition, int] = {}
@@ -142,14 +90,34 @@ def _print_event(event: dict[str, Any], record: Record, arguments: Namespace) ->
         print(f"{event['received_at']}  {event['status']}: {event['reason']}{where}  {told}", flush=True)
 
 
-def _moment(text: str) -> int:
-    """`start`, `now`, a duration before now (`15m`), or a time, as milliseconds."""
-    if text in ("start", "now"):
-        return 0 if text == "start" else now_ms()
-    duration = _DURATION.fullmatch(text)
-    if duration:
-        return now_ms() - int(duration.group(1)) * _UNITS[duration.group(2)]
-    try:
-        return parse_ms(text)
-    except ValueError:
-        raise ConfigError([f"{text!r} is no time; write start, now, 15m, 24h or 2026-11-24T10:00:00Z"]) from None
+def ledger(settings: Settings, arguments: Namespace) -> int:
+    """Compare what the log holds with what the store counted; 1 where they differ."""
+    start = moment(arguments.start) // MINUTE_MS * MINUTE_MS
+    end = moment(arguments.end)
+
+    async def work(store: Store) -> int:
+        accounts = await take_accounts(settings, store, start, end, arguments.source)
+        _print_accounts(accounts, start, arguments.json)
+        return 0 if accounts.holds else 1
+
+    return with_store(settings, work)
+
+
+def _print_accounts(accounts: Accounts, start: int, as_json: bool) -> None:
+    rows = [
+        {"source": source or "-", "status": status, "log": in_log, "store": in_store, "difference": in_log - in_store}
+        for source, status, in_log, in_store in by_source(accounts)
+    ]
+    print_rows(rows, ("source", "status", "log", "store", "difference"), as_json, "nothing was received in this time")
+    told = ", ".join(f"{n} {status}" for status, n in sorted(accounts.statuses.items()))
+    if told and not as_json:
+        print(f"\nthe store counted: {told}")
+    if accounts.since > start:
+        say(f"the log no longer holds what was received before {format_ms(accounts.since)}; compared from there on")
+    if accounts.behind:
+        say(f"{accounts.behind} records of the log are not in the store yet; they are on neither side")
+    for minute, source, status in accounts.differences[:_DIFFERENCES]:
+        key = minute, source, status
+        say(f"differs: {format_ms(minute)} {source} {status}: log {accounts.log[key]}, store {accounts.store[key]}")
+    if not as_json:
+        say("law 1 holds: the store counted what the log holds" if accounts.holds else "law 1 does not hold")

@@ -1,0 +1,1 @@
+"""The CDP's HTTP interfaces."""

@@ -1,0 +1,1 @@
+"""The web pages for people: rendered by the server, read without script."""

@@ -1,0 +1,133 @@
+"""Records of the log as values: what each of them is, before the store is asked what it knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import orjson
+from pydantic import ValidationError
+
+from eventlog.errors import PoisonReason
+from eventlog.event import EVENT
+from eventlog.log import Record
+from eventlog.outcome import MAX_PREFIX_CHARACTERS, Outcome
+from eventlog.timestamps import format_ms
+from exporter.marks import hash64
+from exporter.member import Member, member_of
+from exporter.rules import Rules
+
+EVENTS_TOPIC, REJECTED_TOPIC = 0, 1
+
+# What the store counts. The first four stand in the events topic, the others in the rejected topic.
+Status = Literal["accepted", "unattributed", "twin", "poison", "rejected", "filtered", "duplicate", "unknown"]
+OF_EVENTS: Final[frozenset[Status]] = frozenset(("accepted", "unattributed", "twin", "poison"))
+_OUTCOMES: Final[dict[str, Status]] = {
+    "rejected": "rejected",
+    "filtered": "filtered",
+    "duplicate": "duplicate",
+    "poison": "poison",
+}
+
+
+@dataclass(slots=True)
+class Folded:
+    """One record. `member` is what profiles are made of: None where the record is no event. `id_hash` and `key_hash`
+    stand for the id and for the identity (source, id)."""
+
+    record: Record
+    topic: int
+    source: str
+    event_id: str
+    status: Status
+    reason: str | None = None
+    member: Member | None = None
+
+    id_hash: int = field(init=False)
+    key_hash: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.id_hash = hash64(self.event_id)
+        self.key_hash = hash64(f"{self.source}\0{self.event_id}")
+
+    @property
+    def seen(self) -> bool:
+        """Whether its identity was accepted by it."""
+        return self.topic == EVENTS_TOPIC and self.status in ("accepted", "unattributed")
+
+
+def fold_record(record: Record, topic: int, rules: Rules) -> Folded:
+    """What the record is, as far as it tells itself. What cannot be read or folded is `poison`, never an exception."""
+    if topic == REJECTED_TOPIC:
+        return _outcome(record)
+    value = value_of(record)
+    if value is None:
+        return _poison(record, value, "not_json")
+    try:
+        event = EVENT.validate_python(value)
+        member = member_of(event, rules)
+    except ValidationError:
+        return _poison(record, value, "not_an_event")
+    except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError):
+        # A bug of ours must not stop the log: the record is set aside and counted.
+        return _poison(record, value, "fold_failed")
+    status: Status = "accepted" if member.visitor_key is not None else "unattributed"
+    return Folded(record, topic, event["source"], event["id"], status, member=member)
+
+
+def poison_outcome(folded: Folded) -> Outcome:
+    """What the rejected topic tells of a poison record."""
+    record = folded.record
+    outcome: Outcome = {
+        "status": "poison",
+        "reason": folded.reason or "fold_failed",
+        "received_at": format_ms(record.timestamp),
+        "topic": record.partition.topic,
+        "partition": record.partition.number,
+        "offset": record.offset,
+        "prefix": (record.value or b"").decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS] or " ",
+    }
+    if folded.source:
+        outcome["source"] = folded.source
+    if folded.event_id:
+        outcome["id"] = folded.event_id
+    return outcome
+
+
+def header(record: Record, name: str) -> str:
+    """A header's text; "" where the record has none."""
+    return next((value.decode("utf-8", "replace") for key, value in record.headers if key == name), "")
+
+
+def source_of(record: Record, value: Any) -> str:
+    """The source a record is counted under: its value's, else its header's, else ""."""
+    stated = value.get("source") if isinstance(value, dict) else None
+    return stated if isinstance(stated, str) and stated else header(record, "ce_source")
+
+
+def value_of(record: Record) -> Any:
+    """The record's JSON; None where it is none."""
+    try:
+        return orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _poison(record: Record, value: Any, reason: PoisonReason) -> Folded:
+    event_id = value.get("id") if isinstance(value, dict) else None
+    known = event_id if isinstance(event_id, str) else header(record, "ce_id")
+    return Folded(record, EVENTS_TOPIC, source_of(record, value), known, "poison", reason)
+
+
+def _outcome(record: Record) -> Folded:
+    value = value_of(record)
+    told = value if isinstance(value, dict) else {}
+    event_id, reason = told.get("id"), told.get("reason")
+    return Folded(
+        record,
+        REJECTED_TOPIC,
+        source_of(record, value),
+        event_id if isinstance(event_id, str) else "",
+        _OUTCOMES.get(str(told.get("status")), "unknown"),
+        reason if isinstance(reason, str) else None,
+    )

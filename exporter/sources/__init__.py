@@ -1,0 +1,1 @@
+"""Where a workflow's items come from: files, our own profiles, the event log."""

@@ -1,0 +1,1 @@
+"""Vendors' SDKs, unmodified, against a real collector."""

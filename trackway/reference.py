@@ -1,0 +1,139 @@
+"""docs/settings.md, made from the settings models: `make docs` writes it, a test compares it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import PurePath
+from types import NoneType
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from trackway.settings import Settings
+
+_HEAD: Final = """\
+# Settings
+
+Settings stand in `trackway.yml`, in the working folder or where `--config` or `TRACKWAY_CONFIG` says. Each key may also
+be an environment variable, which wins over the file: `TRACKWAY_` and the key in capitals, its dots as underscores, such
+as `TRACKWAY_LIMITS_BODY_BYTES` for `limits.body_bytes`; the entries of a list are separated by commas. `${NAME}` in the
+file reads the environment. An unknown key refuses to start, naming file, line and the nearest key.
+
+`NAME` in a key is a name of your choosing, `[]` an entry of a list. `trackway config check` tries a file;
+`trackway config show` prints what is in force, secrets masked.
+"""
+_PLAIN: Final[dict[type, str]] = {str: "text", bool: "true, false", int: "whole number", float: "number"}
+
+
+class Key(NamedTuple):
+    """One settable key: its dotted path, what it takes, its default as YAML (empty: nothing), its description."""
+
+    path: str
+    takes: str
+    default: str
+    description: str
+
+
+class Group(NamedTuple):
+    """The keys of one model, under the description of the key that holds it; the first group has neither."""
+
+    path: str
+    description: str
+    keys: list[Key]
+
+
+def groups(model: type[BaseModel] = Settings) -> list[Group]:
+    """Every key of the settings, the top level's first. Raises ValueError for a key without a description."""
+    return list(_groups(model, "", ""))
+
+
+def page(model: type[BaseModel] = Settings) -> str:
+    """docs/settings.md."""
+    parts = [_HEAD]
+    for group in groups(model):
+        if group.path:
+            parts.append(f"\n## `{group.path}`\n\n{group.description}\n")
+        parts.append("\n| key | takes | default | meaning |\n|---|---|---|---|\n")
+        parts += [
+            f"| `{key.path}` | {_cell(key.takes)} | {_cell(key.default)} | {_cell(key.description)} |\n"
+            for key in group.keys
+        ]
+    return "".join(parts)
+
+
+def _groups(model: type[BaseModel], path: str, description: str) -> Iterator[Group]:
+    keys: list[Key] = []
+    inner: list[tuple[type[BaseModel], str, str]] = []
+    for name, field in model.model_fields.items():
+        key = f"{path}.{field.alias or name}".lstrip(".")
+        if not field.description:
+            raise ValueError(f"{key} has no description")
+        found, form = _model_in(field.annotation)
+        if found:
+            inner.append((found, key + form, field.description))
+        if not found or field.is_required():
+            keys.append(Key(key, _takes(field.annotation), _default(field), field.description))
+    if keys:
+        yield Group(path, description, keys)
+    for one in inner:
+        yield from _groups(*one)
+
+
+def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+    """The model a key holds, and what its keys' path has between: nothing, `.NAME` in a mapping, `[]` in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, ""
+    origin = get_origin(annotation)
+    form = ".NAME" if origin is dict else "[]" if origin is list else ""
+    for argument in get_args(annotation):
+        found, deeper = _model_in(argument)
+        if found:
+            return found, form + deeper
+    return None, ""
+
+
+def _takes(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is list:
+        return f"list of {_takes(arguments[0])}"
+    if origin is dict:
+        return f"mapping of {_takes(arguments[0])} to {_takes(arguments[1])}"
+    if arguments:
+        return " or ".join(_takes(argument) for argument in arguments if argument is not NoneType)
+    if not isinstance(annotation, type):
+        raise TypeError(f"{annotation} is a type the settings' page does not know")
+    if issubclass(annotation, BaseModel):
+        return "mapping"
+    if issubclass(annotation, SecretStr):
+        return "secret text"
+    if issubclass(annotation, PurePath):
+        return "path"
+    return _PLAIN[annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if value is PydanticUndefined or value is None or (not isinstance(value, int | float) and not value):
+        return ""
+    if isinstance(value, list):
+        return f"`[{', '.join(str(one) for one in value)}]`"
+    return f"`{value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
