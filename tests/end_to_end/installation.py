@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from tests.end_to_end.front import front
-from tests.services.processes import free_ports
+from tests.services.processes import free_ports, start_process
 from tests.trackway.processes import trackway
 
 T = TypeVar("T")
@@ -98,8 +98,7 @@ class Service:
 
     @staticmethod
     def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-        with log.open("ab") as output:
-            return subprocess.Popen(command, stderr=output, stdout=output, stdin=subprocess.DEVNULL)
+        return start_process(command, log)
 
     def ready(self) -> str:
         """The address it says it is ready at."""
