@@ -193,6 +193,7 @@ class RunRecord:
         """The run is over; `checkpoint` holds the values that change."""
         async with self._write() as connection:
             await self._write_refused(connection, ())
+            await self._leave_open_batches(connection, self.id, self.tally)
             values = {"state": state, "error": error, "origin": origin, "ended_at": now_ms()}
             values["tally"] = _json(asdict(self.tally))
             await connection.execute(update(RUN).where(RUN.c.id == self.id).values(values))
@@ -251,22 +252,24 @@ class RunRecord:
     async def _bury(self, connection: AsyncConnection, now: int) -> None:
         """Runs of processes that are gone: the lease is ours, so nobody works on them."""
         dead = select(RUN.c.id, RUN.c.tally).where(RUN.c.workflow_id == self._workflow.id, RUN.c.state == "running")
-        for run_id, tally in list(await connection.execute(dead)):
-            open_batches = select(BATCH.c.number, BATCH.c.rows).where(
-                BATCH.c.run_id == run_id, BATCH.c.state == "sending"
-            )
-            counts = orjson.loads(tally)
-            for number, rows in list(await connection.execute(open_batches)):
-                counts["sent"] += rows
-                counts["unknown"] += rows
-                of = BATCH.c.run_id == run_id, BATCH.c.number == number
-                values = {"state": "unknown", "unknown": rows, "resolved_at": now}
-                await connection.execute(update(BATCH).where(*of).values(values))
-                if not self._workflow.repeatable and self._workflow.settings.unknown_outcome == "duplicate":
-                    await connection.execute(delete(ROW).where(ROW.c.run_id == run_id, ROW.c.batch == number))
+        for run_id, counts in list(await connection.execute(dead)):
+            tally = Tally(**orjson.loads(counts))
+            await self._leave_open_batches(connection, run_id, tally)
             error = "its process ended; the next run went on where it had come to"
-            values = {"state": "aborted", "error": error, "origin": "Trackway", "ended_at": now, "tally": _json(counts)}
+            values = {"state": "aborted", "error": error, "origin": "Trackway", "ended_at": now}
+            values["tally"] = _json(asdict(tally))
             await connection.execute(update(RUN).where(RUN.c.id == run_id).values(values))
+
+    async def _leave_open_batches(self, connection: AsyncConnection, run_id: str, tally: Tally) -> None:
+        """What was on its way when the run ended is of unknown outcome."""
+        sending = BATCH.c.run_id == run_id, BATCH.c.state == "sending"
+        for number, rows in list(await connection.execute(select(BATCH.c.number, BATCH.c.rows).where(*sending))):
+            tally.sent += rows
+            tally.unknown += rows
+            values = {"state": "unknown", "unknown": rows, "resolved_at": now_ms()}
+            await connection.execute(update(BATCH).where(*sending, BATCH.c.number == number).values(values))
+            if not self._workflow.repeatable and self._workflow.settings.unknown_outcome == "duplicate":
+                await connection.execute(delete(ROW).where(ROW.c.run_id == run_id, ROW.c.batch == number))
 
     async def _forget(self, connection: AsyncConnection) -> None:
         """Runs with their batches and refused rows, ticks (but the last) and ids of events sent go after a while."""
