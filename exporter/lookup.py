@@ -37,6 +37,16 @@ class ChangedProfile(NamedTuple):
     profile: dict[str, Any] | None
 
 
+class Count(NamedTuple):
+    """How many records of one minute, source and status stand in a topic (`fold.EVENTS_TOPIC`, `REJECTED_TOPIC`)."""
+
+    minute: int
+    source: str
+    status: str
+    topic: int
+    n: int
+
+
 class Lookup:
     """Questions to the store, each answered as of one moment."""
 
@@ -129,12 +139,15 @@ class Lookup:
     async def counts(self, start: int, end: int, source: str | None = None) -> list[tuple[int, str, str, int]]:
         """(minute, source, status, how many records) for minutes of received_at in [start, end)."""
         async with self._store.read() as connection:
-            return await _counts(connection, start, end, source)
+            rows = await _counts(connection, start, end, source)
+        # A poison record is told of on the rejected topic: that is the same record once more.
+        kept = [row for row in rows if row.topic == EVENTS_TOPIC or row.status != "poison"]
+        return [(row.minute, row.source, row.status, row.n) for row in kept]
 
     async def counts_with_positions(
         self, start: int, end: int, source: str | None = None
-    ) -> tuple[list[tuple[int, str, str, int]], dict[Partition, int]]:
-        """`counts`, and up to which offsets they go."""
+    ) -> tuple[list[Count], dict[Partition, int]]:
+        """What was counted of each topic, and up to which offsets that goes."""
         async with self._store.read() as connection:
             return await _counts(connection, start, end, source), await positions_of(connection)
 
@@ -187,17 +200,15 @@ class Lookup:
         return {}
 
 
-async def _counts(
-    connection: AsyncConnection, start: int, end: int, source: str | None
-) -> list[tuple[int, str, str, int]]:
+async def _counts(connection: AsyncConnection, start: int, end: int, source: str | None) -> list[Count]:
     of_source = " AND source = :source" if source else ""
     statement = (
-        "SELECT minute, source, status, SUM(n) FROM counts WHERE minute >= :start AND minute < :end"
-        f"{of_source} GROUP BY minute, source, status ORDER BY minute, source, status"
+        "SELECT minute, source, status, topic, SUM(n) FROM counts WHERE minute >= :start AND minute < :end"
+        f"{of_source} GROUP BY minute, source, status, topic ORDER BY minute, source, status, topic"
     )
     of = {"start": start, "end": end} | ({"source": source} if source else {})
     rows = await connection.execute(text(statement), of)
-    return [(minute, its_source, status, int(n)) for minute, its_source, status, n in rows]
+    return [Count(minute, its_source, status, topic, int(n)) for minute, its_source, status, topic, n in rows]
 
 
 async def _row(connection: AsyncConnection, id: str) -> RowMapping | None:

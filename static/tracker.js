@@ -230,8 +230,9 @@
     keep();
     for (const { name } of free) remove(name);
     wake(0);
+    const again = free.length ? 3 : tries - 1; // of nothing but living pages that go on working, three looks are enough
     // Tabs that were reloaded together do not all wake at once.
-    if (next < Infinity && tries) setTimeout(() => granted() && adopt(tries - 1), next - now + Math.random() * 1000);
+    if (next < Infinity && tries) setTimeout(() => granted() && adopt(again), next - now + Math.random() * 1000);
   }
 
   // --- Sending -------------------------------------------------------------------------------------------------------

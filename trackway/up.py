@@ -152,7 +152,9 @@ async def _keep_alive(child: _Child, arguments: Namespace, stop: asyncio.Event) 
         code = await child.process.wait()
         if stop.is_set():
             return
-        young = young + 1 if time.monotonic() - child.begun < _YOUNG_SECONDS else 0
+        # One that was killed had started well enough.
+        failed = code > 0 and time.monotonic() - child.begun < _YOUNG_SECONDS
+        young = young + 1 if failed else 0
         if young >= _YOUNG_ENDS:
             _log.error("aggregator_does_not_start", exit_code=code)
             stop.set()

@@ -12,7 +12,7 @@ from pathlib import Path
 from collector.app import create_app
 from eventlog.opening import open_producer
 from tests.trackway.processes import config_in
-from trackway.demo import create_shop
+from trackway.demo.shop import create_shop
 from trackway.serving import Dispatch, address_of, bind, serve
 from trackway.settings import load
 

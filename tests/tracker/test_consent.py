@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.sync_api import BrowserContext
 
 from tests.tracker.conftest import Open
 from tests.tracker.recorder import Recorder
+from tests.tracker.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -73,7 +75,7 @@ def test_a_grant_brings_what_was_held_with_its_own_times_in_order(
 
     assert recorder.names == ["page", "visit", "favorite", "search", "consent"]
     times = [moment(event["timestamp"]) for event in recorder.events]
-    assert [round(later - times[0]) for later in times] == [0, 5, 10, 15, 20]
+    assert all(later - earlier >= 5 for earlier, later in itertools.pairwise(times))
     assert [event["context"]["seq"] for event in recorder.events] == [1, 2, 3, 4, 5]
     assert all(event["context"]["consent"] == {"categoryPreferences": ALL} for event in recorder.events)
     assert len({event["anonymousId"] for event in recorder.events}) == 1
@@ -152,7 +154,7 @@ def test_tabs_follow_a_choice_made_in_another(open_page: Open, recorder: Recorde
     assert len({event["anonymousId"] for event in recorder.events}) == 1
 
     second.evaluate("trackway('consent', 'denied')")
-    first.wait_for_function("trackway.status().then(({consent}) => !consent.analytics)")
+    wait_until(first, "trackway.status().then(({consent}) => !consent.analytics)")
     assert first.evaluate("trackway.track('visit')")["status"] == "filtered"
     assert len(recorder.named("consent")) == 2
 

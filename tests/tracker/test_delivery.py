@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import BrowserContext
 
 from tests.tracker.conftest import Open
 from tests.tracker.recorder import Recorder, answer
+from tests.tracker.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 quick = pytest.mark.usefixtures("quick")
@@ -28,8 +30,8 @@ def collector(recorder: Recorder) -> Iterator[Recorder]:
     collector.stop()
 
 
-def leftovers(events: list[dict[str, str]], until: float) -> str:
-    return f"localStorage.setItem('tw.q.wk_shop.gone', {json.dumps(json.dumps({'until': until, 'events': events}))})"
+def leftovers(events: list[dict[str, str]], until: float, page: str = "gone") -> str:
+    return f"localStorage.setItem('tw.q.wk_shop.{page}', {json.dumps(json.dumps({'until': until, 'events': events}))})"
 
 
 def test_what_happens_within_a_second_is_one_request(open_page: Open, recorder: Recorder) -> None:
@@ -92,7 +94,7 @@ def test_an_event_survives_an_outage_on_a_page_that_stays(open_page: Open, colle
     collector.wait(lambda: collector.names == ["page"])
     collector.stop()
     page.evaluate("void (window.receipt = trackway.track('buy', {order_id: 'o1'}))")
-    page.wait_for_function("trackway.status().then(({queued}) => queued === 1)")
+    wait_until(page, "trackway.status().then(({queued}) => queued === 1)")
     collector.start()
     assert page.evaluate("receipt")["status"] == "accepted"
     assert collector.names == ["page", "buy"]
@@ -186,6 +188,23 @@ def test_what_an_earlier_page_left_is_taken_over_in_order(open_page: Open, recor
     assert [name for name in recorder.names if name in ("too old", "first", "second")] == ["first", "second"]
     assert [event["messageId"] for event in recorder.events if event["messageId"].startswith("x")] == ["x1", "x2"]
     page.wait_for_function("Object.keys(localStorage).every((key) => !key.startsWith('tw.q.'))")
+
+
+def test_a_page_that_stays_takes_over_what_many_left_one_after_the_other(
+    context: BrowserContext, open_page: Open, recorder: Recorder
+) -> None:
+    page = open_page()
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    page.evaluate("trackway.consent('granted')")
+    for at in range(8):
+        event = {"type": "track", "event": "left", "messageId": f"x{at}", "timestamp": now}
+        page.evaluate(leftovers([event], time.time() * 1000 + 1500 * (at + 3), f"gone{at}"))
+    context.clock.install()
+    page.reload()
+    page.wait_for_function("window.trackway && trackway.version")
+    page.clock.run_for(30_000)
+    recorder.wait(lambda: len(recorder.named("left")) == 8)
+    wait_until(page, "Object.keys(localStorage).every((key) => !key.startsWith('tw.q.'))")
 
 
 def test_what_another_page_still_works_on_is_left_alone(open_page: Open, recorder: Recorder) -> None:

@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.tracker.conftest import Open
 from tests.tracker.recorder import Recorder, answer
+from tests.tracker.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("quick")]
 
@@ -112,9 +113,9 @@ def test_a_reset_belongs_to_the_old_id_and_what_follows_to_a_new_one(open_page: 
 def test_a_reset_in_one_tab_is_followed_by_the_others(open_page: Open, recorder: Recorder) -> None:
     first, second = open_page("/first", GRANTED), open_page("/second")
     first.evaluate("trackway.identify('u1')")
-    second.wait_for_function("trackway.status().then(({userId}) => userId === 'u1')")
+    wait_until(second, "trackway.status().then(({userId}) => userId === 'u1')")
     first.evaluate("trackway.reset()")
-    second.wait_for_function("trackway.status().then(({userId}) => !userId)")
+    wait_until(second, "trackway.status().then(({userId}) => !userId)")
     assert second.evaluate("trackway.status()")["anonymousId"] == first.evaluate("trackway.status()")["anonymousId"]
 
 

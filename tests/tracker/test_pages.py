@@ -46,9 +46,9 @@ def test_a_soft_view_is_counted_once_with_the_previous_page_as_referrer(
         context.add_init_script(WITHOUT_NAVIGATION_API)
     page = open_page("/first", GRANTED)
     page.evaluate("""
+      setTimeout(() => { document.title = 'Second'; }, 20);
       for (let at = 0; at < 20; at++) history.replaceState({}, '', '/passing/' + at);
       history.pushState({}, '', '/second');
-      setTimeout(() => { document.title = 'Second'; }, 20);
     """)
     recorder.wait(lambda: len(views(recorder)) == 2)
     page.evaluate("history.back()")

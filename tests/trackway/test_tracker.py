@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import sync_playwright
 
+from tests.tracker.waiting import wait_until
 from tests.trackway.processes import collecting, stored
 
 PAGE = """<!doctype html><title>Shoes</title>
@@ -56,14 +57,6 @@ def shop() -> Iterator[Shop]:
     shop.close()
 
 
-def until(page: Page, holds: Callable[[dict[str, Any]], bool]) -> None:
-    for _ in range(600):
-        if holds(page.evaluate("trackway.status()")):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("the tracker does not get there")
-
-
 def test_a_visit_ends_in_the_log_and_nothing_before_consent(config: Path, shop: Shop, chromium: str) -> None:
     config.write_text(config.read_text().replace("https://shop.example", shop.origin))
     with collecting(config) as url, sync_playwright() as playwright:
@@ -82,11 +75,11 @@ def test_a_visit_ends_in_the_log_and_nothing_before_consent(config: Path, shop: 
 
         page.click("#accept")
         page.click("#on")
-        until(page, lambda now: now["view"].endswith(".2"))
+        wait_until(page, "trackway.status().then(({view}) => view.endsWith('.2'))")
         page.click("#buy")
         # The same order again: the same id, so it counts once.
         page.wait_for_function("document.title === 'duplicate' || document.title === 'accepted'")
-        until(page, lambda now: now["queued"] == 0)
+        wait_until(page, "trackway.status().then(({queued}) => !queued)")
         browser.close()
     events = sorted(stored(config), key=lambda event: event["client"]["seq"])
     assert [event["name"] for event in events if event["name"] != "consent"] == ["pageview", "buy", "pageview"]

@@ -191,7 +191,7 @@ class _Shop:
 
     async def thanks(self, request: Request) -> Response:
         order = self._selection(request, ORDER)
-        if order is None:
+        if order is None or not order.lines:
             return RedirectResponse("/basket", 303)
         # Told at every view of the page: the order's id makes tracker and collector count it once.
         return self._show(request, Page("thanks.html", "Thank you", {"order": order}, (_buy(order),)))

@@ -1,0 +1,16 @@
+"""The demo site for a module's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.demo.serving import demo_site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the demo shop with a collector beside it."""
+    with demo_site(tmp_path_factory.mktemp("site")) as (url, _):
+        yield url

@@ -1,0 +1,142 @@
+"""The demo shop's script and looks in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+PAGES = (
+    "/", "/category/light", "/product/LF-101", "/product/LF-204", "/search?q=steel", "/article/501", "/basket",
+    "/checkout", "/thanks", "/nowhere",
+)  # fmt: skip
+
+# Texts whose contrast to what is painted under them is below 4.5: [text, ratio].
+PALE = """
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((one) => one / 255)
+    .map((one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
+  const under = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const color = numbers(getComputedStyle(one).backgroundColor);
+      if (color.length < 4 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const ratio = (one) => {
+    const [a, b] = [light(numbers(getComputedStyle(one).color)), light(under(one))].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+  };
+  [...document.querySelectorAll('body *')]
+    .filter((one) => one.checkVisibility() && [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .map((one) => [one.textContent.trim(), ratio(one)]).filter(([, found]) => found < 4.5)
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:
+    context = browser.new_context(base_url=site)
+    yield context.new_page()
+    context.close()
+
+
+def posts(page: Page) -> list[str]:
+    """The events sent from now on, as bodies of requests."""
+    sent: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST" and request.url.endswith("/tw/e"):
+            sent.append(request.post_data or "")
+
+    page.on("request", note)
+    return sent
+
+
+def test_who_declines_is_not_asked_again_and_nothing_is_sent_until_the_choice_is_changed(page: Page) -> None:
+    sent = posts(page)
+    page.goto("/product/LF-101")
+    page.click("text=Decline")
+    page.wait_for_selector("#state >> text=declined")
+    page.goto("/product/LF-104")
+    page.wait_for_selector("#state >> text=not asked yet")
+    assert page.is_hidden("#consent")
+    page.goto("/")
+    assert sent == []
+    assert page.evaluate("Object.keys(localStorage)") == []
+
+    page.click("text=Privacy choices")
+    page.click("text=Accept")
+    page.wait_for_selector("#state >> text=delivered")
+    assert '"event":"consent"' in "".join(sent)
+
+
+def test_who_signed_in_before_consenting_is_told_with_the_consent(page: Page) -> None:
+    sent = posts(page)
+    page.goto("/login")
+    page.click("main >> role=button[name='Sign in']")
+    page.wait_for_url("**/")
+    page.goto("/category/carry")
+    assert sent == []
+    page.click("text=Accept")
+    page.wait_for_selector("#state >> text=delivered")
+    assert "".join(sent).count('"type":"identify"') == 1
+    assert "ada@example.com" in "".join(sent)
+
+
+def test_the_shop_works_when_the_tracker_is_blocked(page: Page) -> None:
+    def block(route: Route) -> None:
+        route.abort()
+
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.route("**/tw/t.js", block)
+    page.goto("/product/LF-101")
+    page.click("text=Accept")
+    page.click("text=Add to basket")
+    page.wait_for_url("**/basket")
+    page.wait_for_selector("#state >> text=on its way")
+    assert "Harbour kettle" in page.inner_text("main")
+    assert errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_small_screen_and_can_be_read(browser: Browser, site: str, scheme: str) -> None:
+    context = browser.new_context(
+        base_url=site, viewport={"width": 320, "height": 640}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page = context.new_page()
+    page.goto("/product/LF-104")
+    page.click("text=Accept")
+    page.click("text=Add to basket")
+    page.goto("/login")
+    page.fill("#email", "wrong")
+    page.click("main >> role=button[name='Sign in']")
+    page.wait_for_selector("#email-problem")
+    assert page.evaluate("document.activeElement.id") == "email"
+    assert page.evaluate(PALE) == []
+    page.fill("#email", "ada@example.com")
+    page.click("main >> role=button[name='Sign in']")
+    page.wait_for_url("**/")
+    page.goto("/checkout")
+    page.click("role=button[name=/^Buy for/]")
+    page.wait_for_url("**/thanks")
+    page.goto("/product/LF-104")
+    page.click("text=Add to basket")
+    page.wait_for_url("**/basket")
+    for path in PAGES:
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") == 320, path
+        assert page.evaluate(PALE) == [], path
+    context.close()
