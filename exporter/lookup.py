@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventlog.identifiers import normalise
 from eventlog.log import Partition
-from eventlog.profile import IdentifierKind
+from eventlog.profile import IdentifierKind, Profile, Session
 from eventlog.timestamps import format_ms
 from eventlog.topics import EVENTS, REJECTED
 from exporter.apply import positions_of
@@ -108,7 +108,7 @@ class Lookup:
         )
         async with self._store.read() as connection:
             rows = await connection.execute(text(statement), {"profile": profile_id, "limit": limit})
-            return [{**orjson.loads(body), "revision": revision} for revision, body in rows]
+            return [_shown(Session, body, revision) for revision, body in rows]
 
     async def events(self, profile_id: str, limit: int) -> list[dict[str, Any]]:
         """What the store keeps of a profile's events, the latest first."""
@@ -216,7 +216,13 @@ async def _row(connection: AsyncConnection, id: str) -> RowMapping | None:
 
 
 def _profile(row: RowMapping | None) -> dict[str, Any] | None:
-    return None if row is None or row["body"] is None else {**orjson.loads(row["body"]), "revision": row["revision"]}
+    return None if row is None or row["body"] is None else _shown(Profile, row["body"], row["revision"])
+
+
+def _shown(shape: type[Profile] | type[Session], body: str, revision: int) -> dict[str, Any]:
+    """A stored body with its revision, its members in the order that the shape documents."""
+    stored = {**orjson.loads(body), "revision": revision}
+    return {name: stored[name] for name in shape.__annotations__ if name in stored}
 
 
 def _of_epoch(resolved: Sequence[tuple[Member, Root]], wanted: int) -> list[tuple[Member, Root]]:
