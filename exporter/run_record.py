@@ -198,8 +198,9 @@ class RunRecord:
             values["tally"] = _json(asdict(self.tally))
             await connection.execute(update(RUN).where(RUN.c.id == self.id).values(values))
             await self._move(connection, checkpoint)
-            await self._forget(connection)
-            if state == "succeeded" and not self.tally.sent and self._plan.tick is not None and self._workflow.often:
+            if self.tally.sent or state != "succeeded":
+                await self._forget(connection)
+            elif self._plan.tick is not None and self._workflow.often:
                 await self._forget_idle(connection)
 
     async def show(self) -> dict[str, Any]:
