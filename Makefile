@@ -1,4 +1,4 @@
-# The two commands: `make run` (a collector on its embedded log) and `make test`. Everything is installed into .venv from the lock files.
+# The two commands: `make run` (everything, with a shop to click through) and `make test`. Everything is installed into .venv from the lock files.
 PYTHON ?= python3
 UV := .venv/bin/uv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: install install-dev run test test-deps check fmt docs bench lock clean
 
 run: install
-	.venv/bin/trackway --config examples/trackway.yml collect
+	.venv/bin/trackway up --demo
 
 install: .venv/.installed
 install-dev: .venv/.installed-dev
@@ -43,6 +43,7 @@ fmt: install-dev
 
 docs: install
 	.venv/bin/python -m trackway.reference > docs/.settings.md && mv docs/.settings.md docs/settings.md
+	.venv/bin/python -m trackway.reference commands > docs/.commands.md && mv docs/.commands.md docs/commands.md
 
 bench: test-deps
 	.venv/bin/python -m bench

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from eventlog.errors import Rejected
@@ -49,7 +52,12 @@ _WITH_ITEMS: Final = frozenset(
 )
 _LISTS: Final = ("items", "products", "basket_content")
 _PRODUCT_ID: Final = ("product_id", "sku", "item_id", "id")
+_CURRENCY: Final = ("currency",)
 _MONEY: Final = ("subtotal", "revenue", "value", "total", "tax", "shipping", "discount")
+# An amount as decimal text already, which needs no more than a look; everything else goes through Decimal.
+_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?")
+_MAX_DIGITS: Final = 30
+_EXACT_INTEGER: Final = 2**53
 
 
 def lift(event: Event, meaning: Meaning, properties: Mapping[str, Any], path: str) -> None:
@@ -63,7 +71,7 @@ def lift(event: Event, meaning: Meaning, properties: Mapping[str, Any], path: st
             event["items"] = items
     if meaning.name == "basket":
         event["basket"] = {"change": meaning.change or "whole"}
-        basket_id = _text(properties, "basket_id", "cart_id")
+        basket_id = _text(properties, ("basket_id", "cart_id"))
         if basket_id:
             event["basket"]["basket_id"] = basket_id
     elif meaning.name == "favorite":
@@ -77,7 +85,7 @@ def lift(event: Event, meaning: Meaning, properties: Mapping[str, Any], path: st
 
 
 def _items(properties: Mapping[str, Any], path: str) -> list[Item]:
-    currency = _text(properties, "currency")
+    currency = _text(properties, _CURRENCY)
     for name in _LISTS:
         listed = properties.get(name)
         if isinstance(listed, list):
@@ -89,72 +97,70 @@ def _items(properties: Mapping[str, Any], path: str) -> list[Item]:
                     )
                 items.append(_item(product, currency, f"{path}.{name}[{at}]"))
             return [item for item in items if item]
-    if _text(properties, *_PRODUCT_ID):
+    if _text(properties, _PRODUCT_ID):
         return [_item(properties, currency, path)]
     return []
-
-
-def _item(product: Mapping[str, Any], currency: str | None, path: str) -> Item:
-    item: Item = {}
-    for field, names in _ITEM_TEXTS:
-        text = _text(product, *names)
-        if text:
-            item[field] = text  # type: ignore[literal-required]
-    category = product.get("category_path") or product.get("category")
-    if isinstance(category, str) and category.strip():
-        item["category_path"] = category_path(category)
-    for field in ("price", "subtotal"):
-        amount = _money(product, field, path)
-        if amount is not None:
-            item[field] = amount  # type: ignore[literal-required]
-    quantity = _number(product, ("quantity", "qty"), path)
-    if quantity is not None:
-        item["quantity"] = quantity
-    if isinstance(product.get("in_stock"), bool):
-        item["in_stock"] = product["in_stock"]
-    position = product.get("position")
-    if isinstance(position, int) and not isinstance(position, bool):
-        item["position"] = position
-    if currency and "currency" not in item and ("price" in item or "subtotal" in item):
-        item["currency"] = currency
-    return item
 
 
 _ITEM_TEXTS: Final = (
     ("product_id", _PRODUCT_ID),
     ("name", ("name", "item_name")),
     ("brand", ("brand", "item_brand")),
-    ("currency", ("currency",)),
+    ("currency", _CURRENCY),
     ("master_id", ("master_id",)),
 )
 
 
-def category_path(text: str) -> list[tuple[str, str]]:
+def _item(product: Mapping[str, Any], currency: str | None, path: str) -> Item:
+    item: Item = _texts(product, _ITEM_TEXTS)  # type: ignore[assignment]
+    categories = _categories(product)
+    if categories:
+        item["category_path"] = categories
+    price, subtotal = _money(product, "price", path), _money(product, "subtotal", path)
+    if price is not None:
+        item["price"] = price
+    if subtotal is not None:
+        item["subtotal"] = subtotal
+    if currency and (price or subtotal) and "currency" not in item:
+        item["currency"] = currency
+    quantity = _number(product, ("quantity", "qty"), path)
+    if quantity is not None:
+        item["quantity"] = quantity
+    in_stock, position = product.get("in_stock"), product.get("position")
+    if isinstance(in_stock, bool):
+        item["in_stock"] = in_stock
+    if isinstance(position, int) and not isinstance(position, bool):
+        item["position"] = position
+    return item
+
+
+def _categories(values: Mapping[str, Any]) -> list[tuple[str, str]] | None:
+    category = values.get("category_path") or values.get("category")
+    return list(category_path(category)) if isinstance(category, str) else None
+
+
+# A shop has a few hundred, and names one in nearly each event.
+@lru_cache(maxsize=4096)
+def category_path(text: str) -> tuple[tuple[str, str], ...]:
     """`id#name;id#name` as pairs; without `;` or `#` it is split at ` > ` or `/`, each part being id and name."""
     if ";" in text or "#" in text:
-        parts = [part.strip().partition("#") for part in text.split(";") if part.strip("# ")]
-        return [(key or name, name or key) for key, _, name in parts]
+        parts = [part.strip().partition("#") for part in text.split(";")]
+        return tuple((key or name, name or key) for key, _, name in parts if key or name)
     names = [name.strip() for name in text.split(" > " if " > " in text else "/")]
-    return [(name, name) for name in names if name]
+    return tuple((name, name) for name in names if name)
 
 
 _ORDER_TEXTS: Final = (
     ("order_id", ("order_id", "transaction_id")),
     ("coupon", ("coupon",)),
-    ("currency", ("currency",)),
+    ("currency", _CURRENCY),
 )
+_SEARCH_TEXTS: Final = (("query", ("query", "search_term")), ("list", ("list", "list_id")))
+_CONTENT_TEXTS: Final = (("content_id", ("content_id", "id")), ("name", ("name", "title")))
 
 
 def _order(event: Event, properties: Mapping[str, Any], path: str) -> None:
-    order: dict[str, Any] = {}
-    for field, names in (
-        ("order_id", ("order_id", "transaction_id")),
-        ("coupon", ("coupon",)),
-        ("currency", ("currency",)),
-    ):
-        text = _text(properties, *names)
-        if text:
-            order[field] = text
+    order = _texts(properties, _ORDER_TEXTS)
     for field in _MONEY:
         amount = _money(properties, field, path)
         if amount is not None:
@@ -164,11 +170,7 @@ def _order(event: Event, properties: Mapping[str, Any], path: str) -> None:
 
 
 def _search(event: Event, properties: Mapping[str, Any]) -> None:
-    search: dict[str, Any] = {}
-    for field, names in (("query", ("query", "search_term")), ("list", ("list", "list_id"))):
-        text = _text(properties, *names)
-        if text:
-            search[field] = text
+    search = _texts(properties, _SEARCH_TEXTS)
     results = properties.get("results")
     if isinstance(results, int) and not isinstance(results, bool):
         search["results"] = results
@@ -177,41 +179,58 @@ def _search(event: Event, properties: Mapping[str, Any]) -> None:
 
 
 def _content(event: Event, properties: Mapping[str, Any]) -> None:
-    content: dict[str, Any] = {}
-    for field, names in (("content_id", ("content_id", "id")), ("name", ("name", "title"))):
-        text = _text(properties, *names)
-        if text:
-            content[field] = text
-    category = properties.get("category_path") or properties.get("category")
-    if isinstance(category, str) and category.strip():
-        content["category_path"] = category_path(category)
+    content = _texts(properties, _CONTENT_TEXTS)
+    categories = _categories(properties)
+    if categories:
+        content["category_path"] = categories
     if content:
         event["content"] = content  # type: ignore[typeddict-item]
 
 
-def _text(values: Mapping[str, Any], *names: str) -> str | None:
+def _texts(values: Mapping[str, Any], fields: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[str, Any]:
+    """Those fields that are stated under one of their names."""
+    found: dict[str, Any] = {}
+    for field, names in fields:
+        for name in names:
+            value = values.get(name)
+            if value is not None and (text := _as_text(value)):
+                found[field] = text
+                break
+    return found
+
+
+def _text(values: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     for name in names:
         value = values.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
+        if value is not None and (text := _as_text(value)):
+            return text
     return None
+
+
+def _as_text(value: Any) -> str | None:
+    """Texts and whole numbers are texts, if they are not blank."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _money(values: Mapping[str, Any], name: str, path: str) -> str | None:
     value = values.get(name)
     if value is None or value == "":
         return None
+    text = value.strip() if isinstance(value, str) else repr(value)
+    if _DECIMAL.fullmatch(text):
+        return text
     try:
-        if isinstance(value, bool):
-            raise InvalidOperation
-        amount = Decimal(repr(value) if isinstance(value, float) else str(value).strip())
+        amount = Decimal(text)
     except InvalidOperation:
         raise Rejected("wrong_type", f"{path}.{name}", 'a number is needed, such as 9.9 or "9.90"') from None
     if not amount.is_finite():
         raise Rejected("not_a_number", f"{path}.{name}", "a finite number is needed")
-    return f"{amount:f}"
+    written = f"{amount:f}" if -_MAX_DIGITS <= amount.adjusted() < _MAX_DIGITS else ""
+    if not written or len(written) > 2 * _MAX_DIGITS + 2:
+        raise Rejected("bad_value", f"{path}.{name}", f"an amount has {_MAX_DIGITS} digits at most")
+    return written
 
 
 def _number(values: Mapping[str, Any], names: tuple[str, ...], path: str) -> int | float | None:
@@ -232,4 +251,7 @@ def _from_text(text: str) -> int | float | None:
         number = float(text)
     except ValueError:
         return None
-    return int(number) if number.is_integer() else number if abs(number) != float("inf") else None
+    if not math.isfinite(number):
+        return None
+    # Whole numbers beyond 2^53 are not exact as floats, and beyond 64 bits no JSON integers.
+    return int(number) if number.is_integer() and abs(number) < _EXACT_INTEGER else number

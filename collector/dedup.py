@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from hashlib import blake2b
-
-from eventlog.log import Position
 
 
 class Dedup:
@@ -16,9 +15,11 @@ class Dedup:
         self._milliseconds = int(seconds * 1000)
         self._max_ids = max_ids
         self._known: set[bytes] = set()
-        self._order: deque[tuple[int, bytes]] = deque()
-        # A copy that arrives while the first is on its way shares its append, and its failure.
-        self.in_flight: dict[bytes, asyncio.Future[Position]] = {}
+        # In the order of arrival, side by side: a pair each would take half as much memory again.
+        self._order: deque[bytes] = deque()
+        self._times: deque[int] = deque()
+        # Ids of appends under way: a copy that comes meanwhile shares the append, and its failure.
+        self.in_flight: dict[bytes, asyncio.Future[None]] = {}
 
     @staticmethod
     def digest(source: str, event_id: str) -> bytes:
@@ -27,17 +28,18 @@ class Dedup:
     def knows(self, digest: bytes) -> bool:
         return digest in self._known
 
-    def remember(self, digest: bytes, now: int) -> None:
-        """Called once the event is durable. `now` in milliseconds."""
-        if digest not in self._known:
-            self._known.add(digest)
-            self._order.append((now, digest))
+    def remember(self, digests: Collection[bytes], now: int) -> None:
+        """Called once their events are durable, with ids not yet known. `now` in milliseconds."""
+        self._known.update(digests)
+        self._order.extend(digests)
+        self._times.extend([now] * len(digests))
         oldest = now - self._milliseconds
-        while self._order and (self._order[0][0] < oldest or len(self._order) > self._max_ids):
-            self._known.discard(self._order.popleft()[1])
+        while self._times and (self._times[0] < oldest or len(self._times) > self._max_ids):
+            self._times.popleft()
+            self._known.discard(self._order.popleft())
 
     def window_seconds(self, now: int) -> float:
         """How far back ids are known at `now` (ms): the whole setting until the number of ids cuts it."""
-        if len(self._order) < self._max_ids:
+        if len(self._times) < self._max_ids:
             return self._milliseconds / 1000
-        return (now - self._order[0][0]) / 1000
+        return (now - self._times[0]) / 1000

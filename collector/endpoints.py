@@ -14,14 +14,17 @@ from collector.cors import Answer, cors_headers
 from collector.decode import BadBody, decode, decompress
 from collector.dedup import Dedup
 from collector.identity import expire_cookie, is_due, read_cookie, set_cookie
-from collector.intake import Context, Receipt, Taken, intake
+from collector.intake import Context, Receipt, Taken, Topics, intake
 from collector.protocols import Family
 from collector.refusals import Refusals
-from collector.settings import CollectorSettings
-from collector.sources import Grant, Refusal, Sources, keys_of
+from collector.sent import Parsed
+from collector.settings import CollectorSettings, Source
+from collector.sources import Grant, Refusal, Sources, key_of
 from eventlog.errors import DEFAULT_RETRY_AFTER, RecordTooLarge, Unavailable
+from eventlog.event import Client
 from eventlog.log import Position, Producer
-from eventlog.timestamps import now_ms, parse_ms
+from eventlog.timestamps import format_ms, now_ms, parse_ms
+from eventlog.topics import EVENTS, REJECTED
 
 Headers = dict[bytes, bytes]
 
@@ -38,6 +41,7 @@ class Intake:
         self.bytes_in_flight = 0
         self.proxies: list[Network] = [ipaddress.ip_network(value) for value in settings.trusted_proxies]
         self.secret = settings.secret.get_secret_value().encode()
+        self.topics = Topics(EVENTS.full_name(settings.topic_prefix), REJECTED.full_name(settings.topic_prefix))
 
     async def handle(self, family: Family, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST. Every status this path can give is in this function."""
@@ -94,83 +98,95 @@ class Intake:
             raise Unavailable("too many bytes are being worked on")
         self.bytes_in_flight += len(body)
         try:
-            decoded = decode(body)
-            parsed = family.parse(decoded.value, path, self.settings.limits.batch_events)
-            keys = [*keys_of(headers, scope["query_string"]), parsed.write_key]
-            grant = self.sources.grant(keys, _header(headers, b"origin"), _header(headers, b"referer"))
-            now = now_ms()
-            if parsed.received_at and grant.server and grant.source.allow_received_at:
-                now = _stated(parsed.received_at, now)
-            cookie_id, set_on = read_cookie(_header(headers, b"cookie") or "", self.settings.cookie)
-            context = self.context(grant, parsed.protocol, scope, headers, (now, cookie_id, decoded.careful))
+            parsed = family.parse(decode(body), path, self.settings.limits.batch_events)
+            key = key_of(headers, scope["query_string"], parsed.write_key)
+            grant = self.sources.grant(key, _header(headers, b"origin"), _header(headers, b"referer"))
+            cookie_id, set_on = read_cookie(_header(headers, b"cookie"), self.settings.cookie)
+            context = self.context(grant, parsed, scope, headers, cookie_id)
             taken = intake(parsed, context)
             # The parsed tree is garbage from here on: keeping it while waiting costs half the throughput of batches.
-            del decoded, parsed
-            # The append goes on when the client has gone: it may be stored, so its ids must be remembered.
-            receipts = await asyncio.shield(asyncio.ensure_future(self.append(taken.receipts, context)))
+            del parsed
+            # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
+            positions = await self.append(taken.receipts, context)
         finally:
             self.bytes_in_flight -= len(body)
-        return family.answer(receipts), self.cookies(taken, cookie_id, set_on, self.is_https(scope, headers), now)
+        receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
+        cookies = self.cookies(taken, cookie_id, set_on, self.is_https(scope, headers), context.now)
+        return family.answer(receipts), cookies
 
-    def context(
-        self, grant: Grant, protocol: str, scope: Scope, headers: Headers, of: tuple[int, str | None, bool]
-    ) -> Context:
-        now, cookie_id, careful = of
+    def context(self, grant: Grant, parsed: Parsed, scope: Scope, headers: Headers, cookie_id: str | None) -> Context:
         source, settings = grant.source, self.settings
         required = source.consent == "required" or (
-            source.consent is None and protocol == "trackway" and not grant.server
+            source.consent is None and parsed.protocol == "trackway" and not grant.server
         )
-        peer = (scope.get("client") or ("", 0))[0]
-        address = client_address(peer, _header(headers, b"x-forwarded-for") or "", self.proxies)
+        now = now_ms()
+        if parsed.received_at and grant.server and source.allow_received_at:
+            now = _stated(parsed.received_at, now)
         return Context(
             source=grant.name,
+            protocol=parsed.protocol,
             server_key=grant.server,
             required_consent=required,
             respect_dnt=settings.respect_dnt,
             filter_bots=source.bots == "filter",
             limits=settings.limits,
-            topic_prefix=settings.topic_prefix,
+            topics=self.topics,
             secret=self.secret,
             now=now,
+            received_at=format_ms(now),
+            # A server's own address and user agent say nothing about the person.
             cookie_id=None if grant.server else cookie_id,
-            agent=agent_facts(agent[:512]) if (agent := _header(headers, b"user-agent")) else {},
-            address=stored_address(address, source.ip),
-            gpc=headers.get(b"sec-gpc") == b"1",
-            dnt=headers.get(b"dnt") == b"1",
-            careful=careful,
+            client={} if grant.server else self.client(source, scope, headers),
+            gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
+            dnt=headers.get(b"dnt") == b"1" and not grant.server,
         )
 
-    async def append(self, receipts: list[Receipt], context: Context) -> list[dict[str, Any]]:
-        """Step 4: make what is new durable; every event's receipt, in the order sent."""
-        now, dedup, loop = context.now, self.dedup, asyncio.get_running_loop()
-        waits: list[asyncio.Future[Position]] = []
-        firsts: dict[bytes, int] = {}
-        for at, receipt in enumerate(receipts):
+    def client(self, source: Source, scope: Scope, headers: Headers) -> Client:
+        """What the request tells of the person's device."""
+        agent = _header(headers, b"user-agent")
+        client: Client = {**agent_facts(agent[:512])} if agent else {}
+        peer = (scope.get("client") or ("", 0))[0]
+        address = stored_address(
+            client_address(peer, _header(headers, b"x-forwarded-for") or "", self.proxies), source.ip
+        )
+        if address:
+            client["ip"] = address
+        return client
+
+    async def append(self, receipts: list[Receipt], context: Context) -> list[Position]:
+        """Step 4: make what is new durable; every record's position. Copies that come meanwhile wait for it."""
+        dedup = self.dedup
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        new: list[bytes] = []
+        waits: set[asyncio.Future[None]] = set()
+        for receipt in receipts:
             if receipt.status != "accepted":
                 continue
             digest = dedup.digest(context.source, receipt.id or "")
-            if dedup.knows(digest) or digest in dedup.in_flight:
-                if digest in dedup.in_flight:
-                    waits.append(dedup.in_flight[digest])
-                receipt.status, receipt.record = "duplicate", self.refusals.duplicate(receipt, context)
-            else:
-                dedup.in_flight[digest] = loop.create_future()
-                firsts[digest] = at
+            under_way = dedup.in_flight.get(digest)
+            if under_way is None and not dedup.knows(digest):
+                dedup.in_flight[digest] = stored
+                new.append(digest)
+                continue
+            if under_way is not None and under_way is not stored:
+                waits.add(under_way)
+            receipt.status, receipt.record = "duplicate", self.refusals.duplicate(receipt, context)
         try:
             positions = await self.producer.append([receipt.record for receipt in receipts])
         except BaseException as error:
-            for digest in firsts:
-                future = dedup.in_flight.pop(digest)
-                future.set_exception(error if isinstance(error, Unavailable) else Unavailable("the append failed"))
-                future.exception()  # a copy may be waiting, or nobody: that is no error of its own
+            stored.set_exception(error if isinstance(error, Unavailable) else Unavailable("the append failed"))
+            stored.exception()  # a copy may be waiting, or nobody: that is no error of its own
             raise
-        for digest, at in firsts.items():
-            dedup.remember(digest, now)
-            dedup.in_flight.pop(digest).set_result(positions[at])
+        else:
+            dedup.remember(new, context.now)
+            stored.set_result(None)
+        finally:
+            for digest in new:
+                del dedup.in_flight[digest]
         # A copy of an event on its way in another request is only as durable as that one.
         for wait in waits:
             await wait
-        return [_shown(receipt, position) for receipt, position in zip(receipts, positions, strict=True)]
+        return positions
 
     def cookies(self, taken: Taken, held: str | None, set_on: int, secure: bool, now: int) -> list[str]:
         """Set-Cookie values: adopt a new id, renew daily, expire."""
@@ -194,16 +210,15 @@ def problem(status: int, code: str, message: str) -> bytes:
 
 
 def _shown(receipt: Receipt, position: Position) -> dict[str, Any]:
-    shown: dict[str, Any] = {"status": receipt.status}
-    if receipt.id:
-        shown["id"] = receipt.id
-    for name in ("reason", "path", "message"):
-        value = getattr(receipt, name)
-        if value:
-            shown[name] = value
     if receipt.status == "accepted":
-        shown["partition"], shown["offset"] = position.partition.number, position.offset
-    return shown
+        return {
+            "status": "accepted",
+            "id": receipt.id,
+            "partition": position.partition.number,
+            "offset": position.offset,
+        }
+    shown = {name: getattr(receipt, name) for name in ("status", "id", "reason", "path", "message")}
+    return {name: value for name, value in shown.items() if value}
 
 
 def _header(headers: Headers, name: bytes) -> str | None:
@@ -213,6 +228,7 @@ def _header(headers: Headers, name: bytes) -> str | None:
 
 def _stated(text: str, now: int) -> int:
     try:
-        return min(parse_ms(text), now)
-    except ValueError:
+        at = parse_ms(text)
+    except (ValueError, OverflowError):
         return now
+    return at if 0 <= at < now else now

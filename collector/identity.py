@@ -12,9 +12,9 @@ from eventlog.timestamps import DAY_MS
 _SECONDS_A_DAY: Final = 86_400
 
 
-def read_cookie(header: str, cookie: Cookie) -> tuple[str | None, int]:
+def read_cookie(header: str | None, cookie: Cookie) -> tuple[str | None, int]:
     """The anonymous id a Cookie header carries, and the day (since 1970) it was set; (None, 0) without one."""
-    for part in header.split(";"):
+    for part in header.split(";") if header else ():
         name, _, value = part.strip().partition("=")
         if name == cookie.name:
             text, _, day = unquote(value).rpartition(".")

@@ -8,49 +8,57 @@ from __future__ import annotations
 import hmac
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import orjson
-from pydantic import ValidationError
 
 from collector import commerce
-from collector.consent import snapshot, verdict
+from collector.consent import verdict, with_signals
 from collector.decode import NotANumber
-from collector.event_time import event_time
+from collector.event_time import event_time, read_time
 from collector.page import campaign_of, page_of
-from collector.sent import Parsed, Refused, Sent
+from collector.sent import Parsed, Refused, Sent, without_blanks
 from collector.settings import Limits
-from eventlog.errors import Rejected
-from eventlog.event import EVENT, Channel, Client, Event
+from eventlog import identifiers
+from eventlog.errors import FilteredReason, Rejected
+from eventlog.event import MAX_ID_CHARACTERS, Channel, Client, Event
 from eventlog.identifiers import email_in_ruid, normalise
 from eventlog.log import Headers, Outgoing
 from eventlog.outcome import Outcome, Status
 from eventlog.timestamps import format_ms
-from eventlog.topics import EVENTS, REJECTED
 
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
 _SPEC: Final = ("ce_specversion", b"1.0")
 
 
-@dataclass(frozen=True, slots=True)
+class Topics(NamedTuple):
+    """The full names of the topics the collector writes to."""
+
+    events: str
+    rejected: str
+
+
+@dataclass(slots=True)
 class Context:
-    """What intake needs to know beside the body: the source's policy and facts of the request."""
+    """What intake needs to know beside the body: the source's policy and facts of the request. `now` in milliseconds;
+    `client`, `gpc` and `dnt` are a browser's, so empty and False with a server key."""
 
     source: str
+    protocol: str
     server_key: bool
     required_consent: bool
     respect_dnt: bool
     filter_bots: bool
     limits: Limits
-    topic_prefix: str
+    topics: Topics
     secret: bytes
     now: int
     cookie_id: str | None
-    agent: Client
-    address: str | None
+    received_at: str
+    client: Client
     gpc: bool
     dnt: bool
-    careful: bool
 
 
 @dataclass(slots=True)
@@ -76,156 +84,122 @@ class Taken:
 def intake(parsed: Parsed, context: Context) -> Taken:
     """Canonical events and outcomes of a request, one receipt an event."""
     taken = Taken()
+    sent_at = read_time(parsed.sent_at)
     # Our tracker cannot read its HttpOnly cookie, so the cookie wins; for other SDKs it only fills gaps.
     first = context.cookie_id if parsed.protocol == "trackway" else None
     last = context.cookie_id
     for sent in parsed.events:
         if isinstance(sent, Refused):
-            taken.receipts.append(_refused(sent.error, sent.id, sent.prefix, parsed, context))
+            taken.receipts.append(_refused(sent.error, sent.id, sent.prefix, context))
             continue
-        if not context.server_key:
-            sent.anonymous_id = first or sent.anonymous_id or last
-        receipt = _take(sent, parsed, context)
+        event = sent.event
+        held = first or (last if "anonymous_id" not in event else None)
+        if held:
+            event["anonymous_id"] = held
+        receipt = _take(sent, sent_at, context)
         taken.receipts.append(receipt)
-        if sent.name == "reset":
+        if event["name"] == "reset":
             # The reset itself belongs to the old id; what follows to the new one that the client proposes.
             first = last = None
         if receipt.status == "accepted" and not context.server_key:
-            _keep_cookie(taken, sent)
+            _keep_cookie(taken, event)
     return taken
 
 
-def _keep_cookie(taken: Taken, sent: Sent) -> None:
-    withdrawn = sent.name == "consent" and sent.consent.get("analytics") is False
-    if withdrawn or sent.name == "reset":
+def _keep_cookie(taken: Taken, event: Event) -> None:
+    withdrawn = event["name"] == "consent" and event.get("consent", {}).get("analytics") is False
+    if withdrawn or event["name"] == "reset":
         taken.cookie_id = ""
-    elif sent.anonymous_id and normalise("anon", sent.anonymous_id):
-        taken.cookie_id = sent.anonymous_id
+    elif normalise("anon", event.get("anonymous_id")):
+        taken.cookie_id = event["anonymous_id"]
 
 
-def _take(sent: Sent, parsed: Parsed, context: Context) -> Receipt:
-    event_id = sent.id or str(uuid.uuid4())
+def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
+    event = sent.event
+    event_id = event.get("id") or str(uuid.uuid4())
     try:
-        if len(event_id) > 256:
+        if len(event_id) > MAX_ID_CHARACTERS:
             raise Rejected("too_long", f"{sent.path}.messageId".lstrip("."), "an id has 256 characters at most")
-        _check(sent, context)
-        event = _event(sent, event_id, parsed, context)
-        reason = verdict(
-            sent.name,
-            event.get("consent", {}),
-            context.required_consent,
-            context.respect_dnt and event["channel"] == "web",
-        )
-        if reason is None and context.filter_bots and "bot" in context.agent:
-            reason = "bot"
+        event["id"] = event_id
+        _complete(sent, event, sent_at, context)
+        reason = _why_not(event, context)
         if reason:
             outcome: Outcome = {
                 "status": "filtered", "reason": reason, "source": context.source, "id": event_id,
-                "received_at": event["received_at"], "protocol": parsed.protocol,
+                "received_at": context.received_at, "protocol": context.protocol,
             }  # fmt: skip
             return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
         value = orjson.dumps(event)
         if len(value) > context.limits.event_bytes:
             raise Rejected("too_large", sent.path, f"an event has {context.limits.event_bytes} bytes at most")
     except Rejected as error:
-        return _refused(error, event_id, "", parsed, context)
-    key = record_key(event, context.secret)
-    record = Outgoing(context.topic_prefix + EVENTS.name, key, value, _headers(event), context.now)
+        return _refused(error, event_id, "", context)
+    record = Outgoing(context.topics.events, record_key(event, context.secret), value, _headers(event), context.now)
     return Receipt(event_id, "accepted", record)
 
 
-def _event(sent: Sent, event_id: str, parsed: Parsed, context: Context) -> Event:
+def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -> None:
+    """Make what the sender stated a canonical event. It is built to be what `eventlog.event.EVENT` asks for; a test
+    tries that with whatever senders may come up with."""
     channel: Channel = "server" if context.server_key or sent.server_side else "web"
-    times = event_time(sent, parsed, channel, context.now)
-    event: Event = {
-        "id": event_id, "name": sent.name, "kind": sent.kind, "source": context.source, "channel": channel,
-        "protocol": parsed.protocol, "occurred_at": format_ms(times.occurred), "received_at": format_ms(times.received),
-        "time_source": times.source,
-    }  # fmt: skip
-    if times.client is not None and times.client != times.occurred:
-        event["client_time"] = format_ms(times.client)
-    if times.sent is not None:
-        event["sent_at"] = format_ms(times.sent)
-    for name in ("anonymous_id", "user_id", "previous_id", "group_id", "client_session_id"):
-        value = getattr(sent, name)
-        if value:
-            event[name] = value
-    identifiers = _identifiers(sent)
-    if identifiers:
-        event["identifiers"] = identifiers
-    if sent.traits:
-        event["traits"] = sent.traits
-    if sent.properties:
-        event["properties"] = {
-            key: value for key, value in sent.properties.items() if value is not None and value != ""
-        }
-    commerce.lift(event, sent.meaning, sent.properties, sent.properties_path)
-    library = {key: str(sent.library[key]) for key in ("name", "version") if sent.library.get(key)}
-    consent = snapshot(sent.consent, context.gpc and not context.server_key, context.dnt and not context.server_key)
-    for part, found in (
-        ("library", library), ("page", page_of(sent.page)), ("campaign", campaign_of(sent.campaign, sent.page)),
-        ("client", _client(sent, context)), ("consent", consent),
-    ):  # fmt: skip
-        if found:
-            event[part] = found  # type: ignore[literal-required]
-    try:
-        return EVENT.validate_python(event)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Rejected("bad_value", f"{sent.path}.{where}".lstrip("."), first["msg"]) from None
-
-
-def _identifiers(sent: Sent) -> dict[str, str]:
-    found: dict[str, str] = {}
-    email = normalise("email", sent.email)
-    if email is None and sent.user_id:
-        email = email_in_ruid(sent.user_id)
+    event["source"], event["channel"], event["protocol"] = context.source, channel, context.protocol
+    client_time = read_time(sent.client_time)
+    occurred, source = event_time(client_time, sent_at, context.now, channel == "server" or sent.exact_time)
+    event["occurred_at"], event["time_source"], event["received_at"] = format_ms(occurred), source, context.received_at
+    if client_time is not None and client_time != occurred:
+        event["client_time"] = format_ms(client_time)
+    if sent_at is not None:
+        event["sent_at"] = format_ms(sent_at)
+    email = normalise("email", sent.email) or email_in_ruid(event.get("user_id"))
     if email:
-        found["email"] = email
-    return found
+        event["identifiers"] = {"email": email}
+    properties = event.get("properties", {})
+    if properties:
+        _walk(properties, sent.properties_path, context.limits.depth)
+        event["properties"] = without_blanks(properties)
+    if "traits" in event:
+        _walk(event["traits"], f"{sent.path}.traits".lstrip("."), context.limits.depth)
+    commerce.lift(event, sent.meaning, properties, sent.properties_path)
+    if "page" in event:
+        campaign = campaign_of(event)
+        if campaign:
+            event["campaign"] = campaign
+        event["page"] = page_of(event["page"])
+    if context.client:
+        event["client"] = {**context.client, **event.get("client", {})}
+    if context.gpc or context.dnt:
+        event["consent"] = with_signals(event.get("consent", {}), context.gpc, context.dnt)
 
 
-def _client(sent: Sent, context: Context) -> Client:
-    client: dict[str, Any] = {} if context.server_key else dict(context.agent)
-    if context.address and not context.server_key:
-        client["ip"] = context.address
-    for name in ("locale", "timezone"):
-        if isinstance(sent.client.get(name), str) and sent.client[name]:
-            client[name] = sent.client[name]
-    screen = sent.client.get("screen")
-    if isinstance(screen, dict) and isinstance(screen.get("width"), int) and isinstance(screen.get("height"), int):
-        client["screen"] = f"{screen['width']}x{screen['height']}"
-    elif isinstance(screen, str) and screen:
-        client["screen"] = screen
-    seq = sent.client.get("seq")
-    if isinstance(seq, int) and not isinstance(seq, bool):
-        client["seq"] = seq
-    return client  # type: ignore[return-value]
+def _why_not(event: Event, context: Context) -> FilteredReason | None:
+    """Why an event is not kept, though nothing is wrong with it."""
+    respect_dnt = context.respect_dnt and event["channel"] == "web"
+    reason = verdict(event["name"], event.get("consent"), context.required_consent, respect_dnt)
+    return reason or ("bot" if context.filter_bots and "bot" in context.client else None)
 
 
-def _check(sent: Sent, context: Context) -> None:
+_NOT_FLAT: Final = frozenset((dict, list, NotANumber))
+
+
+def _walk(value: Any, path: str, depth: int) -> None:
     """Depth, and numbers JSON does not have."""
-    for name, value in (("properties", sent.properties), ("traits", sent.traits)):
-        _walk(value, f"{sent.path}.{name}".lstrip("."), context.limits.depth, context.careful)
-
-
-def _walk(value: Any, path: str, depth: int, careful: bool) -> None:
     if depth < 0:
         raise Rejected("too_deep", path, "objects and lists stand too deep inside each other")
-    inner = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, one in inner:
-        if isinstance(one, dict | list):
-            _walk(one, f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]", depth - 1, careful)
-        elif careful and isinstance(one, NotANumber):
-            where = f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]"
-            raise Rejected("not_a_number", where, "NaN and infinities are no numbers in JSON")
+    is_list = isinstance(value, list)
+    if _NOT_FLAT.isdisjoint(map(type, value if is_list else value.values())):
+        return
+    for key, one in enumerate(value) if is_list else value.items():
+        if type(one) in _NOT_FLAT:
+            where = f"{path}[{key}]" if is_list else f"{path}.{key}"
+            if isinstance(one, NotANumber):
+                raise Rejected("not_a_number", where, "NaN and infinities are no numbers in JSON")
+            _walk(one, where, depth - 1)
 
 
-def _refused(error: Rejected, event_id: str | None, prefix: str, parsed: Parsed, context: Context) -> Receipt:
+def _refused(error: Rejected, event_id: str | None, prefix: str, context: Context) -> Receipt:
     outcome: Outcome = {
         "status": "rejected", "reason": error.reason, "source": context.source, "message": error.message,
-        "received_at": format_ms(context.now), "protocol": parsed.protocol,
+        "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
     if event_id:
         outcome["id"] = event_id[:256]
@@ -240,18 +214,24 @@ def _refused(error: Rejected, event_id: str | None, prefix: str, parsed: Parsed,
 def outcome_record(outcome: Outcome, key: str, context: Context) -> Outgoing:
     """A record of the rejected topic."""
     name = pseudonym("id", key, context.secret)
-    topic = context.topic_prefix + REJECTED.name
-    return Outgoing(topic, name, orjson.dumps(outcome), (_CONTENT_TYPE,), context.now)
+    return Outgoing(context.topics.rejected, name, orjson.dumps(outcome), (_CONTENT_TYPE,), context.now)
 
 
 def record_key(event: Event, secret: bytes) -> bytes:
     """Who the event is about, as 16 hex digits: anonymous id, else user id, else e-mail, else the event's own id."""
-    for kind, value in (("anon", event.get("anonymous_id")), ("user", event.get("user_id"))):
-        one = normalise(kind, value)  # type: ignore[arg-type]
-        if one:
-            return pseudonym(kind, one, secret)
-    email = event.get("identifiers", {}).get("email")
-    return pseudonym("email", email, secret) if email else pseudonym("id", event["id"], secret)
+    return (
+        _person_key("anon", event.get("anonymous_id"), secret)
+        or _person_key("user", event.get("user_id"), secret)
+        or _person_key("email", event.get("identifiers", {}).get("email"), secret)
+        or pseudonym("id", event["id"], secret)
+    )
+
+
+# A visitor sends many events, most of them soon after one another.
+@lru_cache(maxsize=16_384)
+def _person_key(kind: identifiers.Kind, value: str | None, secret: bytes) -> bytes | None:
+    one = normalise(kind, value)
+    return pseudonym(kind, one, secret) if one else None
 
 
 def pseudonym(kind: str, value: str, secret: bytes) -> bytes:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from eventlog.event import Campaign, Page
+from eventlog.event import Campaign, Event, Page
 
 _MASK: Final = "***"
 _SECRETS: Final = re.compile(
@@ -29,39 +28,34 @@ def masked(url: str) -> str:
     return _EMAIL.sub(_MASK, url) if "@" in url or "%40" in url else url
 
 
-def page_of(stated: Mapping[str, Any]) -> Page:
-    page: dict[str, Any] = {}
-    for name in ("url", "referrer", "path"):
-        value = stated.get(name)
-        if isinstance(value, str) and value.strip():
-            page[name] = masked(value.strip())
-    for name in ("title", "view_id"):
-        value = stated.get(name)
-        if isinstance(value, str) and value.strip():
-            page[name] = value.strip()
-    if "url" in page and "path" not in page:
+def page_of(stated: Page) -> Page:
+    """The page as it is stored: nothing in it that should not be known, and its path."""
+    page: Page = {**stated}
+    if "url" in page:
+        page["url"] = masked(page["url"])
+    if "referrer" in page:
+        page["referrer"] = masked(page["referrer"])
+    if "path" in page:
+        page["path"] = masked(page["path"])
+    elif "url" in page:
         path = _split(page["url"])[0]
         if path:
             page["path"] = path
-    return page  # type: ignore[return-value]
+    return page
 
 
-def campaign_of(stated: Mapping[str, Any], page: Mapping[str, Any]) -> Campaign:
+def campaign_of(event: Event) -> Campaign | None:
     """The sender's own campaign, completed from the page's URL."""
-    campaign: dict[str, Any] = {
-        name: stated[name]
-        for name in ("source", "medium", "name", "term", "content")
-        if isinstance(stated.get(name), str) and stated[name]
-    }
-    url = page.get("url")
-    if isinstance(url, str) and "?" in url:
-        query = _split(url)[1]
-        for parameter, value in query:
-            if parameter in _CAMPAIGN and value:
-                campaign.setdefault(_CAMPAIGN[parameter], value)
-            elif parameter in _CLICK_IDS and value:
-                campaign.setdefault("click_id", f"{parameter}:{value}")
-    return campaign  # type: ignore[return-value]
+    url = event["page"].get("url", "")
+    if "?" not in url:
+        return event.get("campaign")
+    found: Campaign = {}
+    for parameter, value in _split(url)[1]:
+        if parameter in _CAMPAIGN and value:
+            found.setdefault(_CAMPAIGN[parameter], value)  # type: ignore[misc]
+        elif parameter in _CLICK_IDS and value:
+            found.setdefault("click_id", f"{parameter}:{value}")
+    return {**found, **event.get("campaign", {})}
 
 
 def _split(url: str) -> tuple[str, list[tuple[str, str]]]:

@@ -69,7 +69,7 @@ class Refusals:
             "status": "duplicate",
             "reason": "duplicate",
             "source": context.source,
-            "received_at": format_ms(context.now),
+            "received_at": context.received_at,
         }
         if receipt.id:
             outcome["id"] = receipt.id

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from collector.commerce import Meaning
 from eventlog.errors import Rejected
-from eventlog.event import Kind
+from eventlog.event import Event
 
 
 @dataclass(slots=True)
 class Sent:
-    """One event. `path` is where it stands in the body (`batch[3]`); texts are trimmed, absent is None or empty."""
+    """One event. `event` has what the sender states, under the canonical names: `name`, `kind` and any of the ids,
+    `traits`, `properties`, `page`, `campaign`, `library`, `client`, `consent`; texts trimmed, nothing null or blank.
+    Intake completes it in place; the objects in it may be shared with other events and are never written to.
+
+    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it.
+    """
 
     path: str
-    kind: Kind
-    name: str
+    event: Event
     meaning: Meaning
-    id: str | None = None
-    user_id: str | None = None
-    anonymous_id: str | None = None
-    previous_id: str | None = None
-    group_id: str | None = None
-    client_session_id: str | None = None
+    properties_path: str
     client_time: str | None = None
     exact_time: bool = False
-    email: str | None = None
-    properties: dict[str, Any] = field(default_factory=dict)
-    properties_path: str = ""
-    traits: dict[str, Any] = field(default_factory=dict)
-    page: dict[str, Any] = field(default_factory=dict)
-    campaign: dict[str, Any] = field(default_factory=dict)
-    library: dict[str, Any] = field(default_factory=dict)
-    consent: dict[str, Any] = field(default_factory=dict)
-    client: dict[str, Any] = field(default_factory=dict)
+    email: object = None
     server_side: bool = False
 
 
@@ -47,6 +38,13 @@ class Parsed:
     sent_at: str | None = None
     received_at: str | None = None
     write_key: str | None = None
+
+
+def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
+    """What is stated: absent means absent, so null and the empty text are none."""
+    if None in values.values() or "" in values.values():
+        return {name: value for name, value in values.items() if value is not None and value != ""}
+    return values
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -46,9 +46,8 @@ class Sources:
             if source.server_key.get_secret_value():
                 self._by_key[source.server_key.get_secret_value()] = server
 
-    def grant(self, keys: Iterable[str | None], origin: str | None, referer: str | None) -> Grant:
-        """The source of the first key given. Raises Refusal when there is none, or the page may not use it."""
-        key = next((key for key in keys if key), None)
+    def grant(self, key: str | None, origin: str | None, referer: str | None) -> Grant:
+        """The source of a key. Raises Refusal when there is none, or the page may not use it."""
         if key is None:
             raise Refusal(
                 401, "unknown_key", "a write key is needed: Basic user name, X-Write-Key, or writeKey in the body"
@@ -68,19 +67,20 @@ class Sources:
         return grant
 
 
-def keys_of(headers: Mapping[bytes, bytes], query: bytes) -> list[str | None]:
-    """The write keys a request carries outside its body, in the order they count."""
-    found: list[str | None] = []
+def key_of(headers: Mapping[bytes, bytes], query: bytes, in_body: str | None) -> str | None:
+    """The write key that counts: of the Authorization header, else X-Write-Key, else the query, else the body."""
     scheme, _, value = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    key = None
     if scheme.lower() == "basic":
         with contextlib.suppress(binascii.Error, ValueError):
-            found.append(base64.b64decode(value, validate=True).decode().partition(":")[0])
+            key = base64.b64decode(value, validate=True).decode().partition(":")[0]
     elif scheme.lower() == "bearer":
-        found.append(value.strip())
-    found.append(headers.get(b"x-write-key", b"").decode("latin-1").partition(":")[0])
-    if query:
-        found += parse_qs(query.decode("latin-1")).get("writeKey", [])
-    return found
+        key = value.strip()
+    if not key and b"x-write-key" in headers:
+        key = headers[b"x-write-key"].decode("latin-1").partition(":")[0]
+    if not key and query:
+        key = next(filter(None, parse_qs(query.decode("latin-1")).get("writeKey", [])), None)
+    return key or in_body
 
 
 def _origin_of(referer: str | None) -> str | None:

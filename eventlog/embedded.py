@@ -20,16 +20,15 @@ from typing import Final
 import orjson
 
 from eventlog.day_files import drop_expired, heads_of, is_closed, open_newest
-from eventlog.errors import RecordTooLarge, Unavailable
-from eventlog.log import Headers, Outgoing, Partition, Position, partition_of
+from eventlog.errors import Unavailable
+from eventlog.log import Headers, Outgoing, Partition, Position, partition_of, refuse_too_large
 from eventlog.settings import LogSettings
 from eventlog.timestamps import HOUR_MS, now_ms
-from eventlog.topics import MAX_MESSAGE_BYTES, TOPICS
+from eventlog.topics import TOPICS
 from eventlog.wakeup import wake
 
 # A commit takes at most this many appends, so that the first does not wait for the last.
 _GROUP: Final = 2_000
-_RECORD_OVERHEAD: Final = 128
 
 
 class _Request:
@@ -65,8 +64,7 @@ class EmbeddedProducer:
         for record in records:
             if record.topic not in self._counts:
                 raise Unavailable(f"topic {record.topic} is not in the table of topics")
-            if (size := _size(record)) > MAX_MESSAGE_BYTES:
-                raise RecordTooLarge(f"a record of {size} bytes, {MAX_MESSAGE_BYTES} at most")
+        refuse_too_large(records)
         if self._thread is None:
             raise Unavailable(f"event log: {self._problem}")
         if not records:
@@ -215,11 +213,6 @@ def pack_headers(headers: Headers) -> bytes:
 
 def unpack_headers(packed: bytes) -> Headers:
     return tuple((name, value.encode()) for name, value in orjson.loads(packed))
-
-
-def _size(record: Outgoing) -> int:
-    headers = sum(len(name) + len(value) + 8 for name, value in record.headers)
-    return len(record.key) + len(record.value or b"") + headers + _RECORD_OVERHEAD
 
 
 def _settle(results: list[tuple[asyncio.Future[list[Position]], list[Position]]]) -> None:

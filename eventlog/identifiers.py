@@ -39,10 +39,10 @@ def is_blocked(value: str) -> bool:
 
 def text_of(value: object) -> str | None:
     """An identifier as text: trimmed, NFC, integers in decimal, GUIDs in lower case; else None."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
     if not isinstance(value, str):
-        return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            return None
+        value = str(value)
     text = value.strip()
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
@@ -63,8 +63,10 @@ def normalise(kind: Kind, value: object) -> str | None:
     return text
 
 
-def email_in_ruid(ruid: str) -> str | None:
+def email_in_ruid(ruid: str | None) -> str | None:
     """The e-mail that a `ruid` holds as base64 (UTF-8, encodes back to itself); None if it holds none."""
+    if not ruid or len(ruid) % 4:
+        return None
     try:
         text = base64.b64decode(ruid, validate=True).decode("utf-8")
     except (binascii.Error, ValueError):

@@ -18,8 +18,8 @@ from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from eventlog.connection import connection_options
-from eventlog.errors import RecordTooLarge, Unavailable
-from eventlog.log import Outgoing, Partition, Position, partition_of
+from eventlog.errors import Unavailable
+from eventlog.log import Outgoing, Partition, Position, partition_of, refuse_too_large
 from eventlog.settings import LogSettings
 from eventlog.topics import MAX_MESSAGE_BYTES, TOPICS
 
@@ -27,8 +27,6 @@ _log = structlog.get_logger(__name__)
 
 # Larger batches gain nothing (measured); smaller ones cost a request each.
 _BATCH_BYTES: Final = 512 * 1024
-# What a record takes in a batch beyond key, value and headers, at most.
-_RECORD_OVERHEAD: Final = 128
 _RECONNECT_FIRST, _RECONNECT_MOST = 1.0, 10.0
 _CONNECT: Final = 10.0
 
@@ -96,8 +94,8 @@ class KafkaProducer:
     def __init__(self, settings: LogSettings) -> None:
         self._settings = settings
         self._options = connection_options(settings)
-        self._lanes: dict[Partition, _Lane] = {}
-        self._counts: dict[str, int] = {}
+        # Of every topic its partitions, by number.
+        self._lanes: dict[str, list[_Lane]] = {}
         self._producer: AIOKafkaProducer | None = None
         self._replacing: asyncio.Task[None] | None = None
         self._problem: str | None = "not started"
@@ -107,9 +105,7 @@ class KafkaProducer:
         await self._connect()
 
     async def append(self, records: Sequence[Outgoing]) -> list[Position]:
-        for record in records:
-            if _size(record) > MAX_MESSAGE_BYTES:
-                raise RecordTooLarge(f"a record of {_size(record)} bytes, {MAX_MESSAGE_BYTES} at most")
+        refuse_too_large(records)
         if self._problem is not None or self._producer is None:
             raise Unavailable(f"Kafka: {self._problem}")
         if not records:
@@ -128,7 +124,7 @@ class KafkaProducer:
     def unready(self) -> str | None:
         if self._stopping:
             return "stopping"
-        stalled = sum(lane.stalled for lane in self._lanes.values())
+        stalled = sum(lane.stalled for lane in self._all_lanes())
         if self._problem is None and stalled:
             return f"{stalled} partitions do not answer"
         return self._problem
@@ -137,18 +133,18 @@ class KafkaProducer:
         self._stopping, self._problem = True, "stopping"
         # Every append is answered by its deadline: what is acknowledged later helps nobody.
         patience = min(self._settings.append_deadline, self._settings.drain_time / 3)
-        sending = [lane.sending for lane in self._lanes.values() if lane.sending]
+        sending = [lane.sending for lane in self._all_lanes() if lane.sending]
         if sending:
             await asyncio.wait(sending, timeout=patience)
         if self._replacing:
             self._replacing.cancel()
             await asyncio.wait({self._replacing})
-        for lane in self._lanes.values():
+        for lane in self._all_lanes():
             _fail_queue(lane, Unavailable("stopping"))
         producer, self._producer, self._problem = self._producer, None, "stopped"
         if producer:
             await _close(producer, patience)
-        await _end_sending(self._lanes.values())
+        await _end_sending(self._all_lanes())
 
     def _enqueue(
         self, producer: AIOKafkaProducer, records: Sequence[Outgoing], on: Sequence[_Lane], waiter: _Waiter
@@ -173,14 +169,13 @@ class KafkaProducer:
         return lanes
 
     def _lane(self, record: Outgoing) -> _Lane:
-        count = self._counts.get(record.topic)
-        if count is None:
+        lanes = self._lanes.get(record.topic)
+        if lanes is None:
             raise Unavailable(f"Kafka: topic {record.topic} is missing; run `trackway topics --apply`")
-        partition = Partition(record.topic, partition_of(record.key, count))
-        lane = self._lanes.get(partition)
-        if lane is None:
-            lane = self._lanes[partition] = _Lane(partition)
-        return lane
+        return lanes[partition_of(record.key, len(lanes))]
+
+    def _all_lanes(self) -> list[_Lane]:
+        return [lane for lanes in self._lanes.values() for lane in lanes]
 
     async def _send(self, lane: _Lane, producer: AIOKafkaProducer) -> None:
         try:
@@ -224,12 +219,11 @@ class KafkaProducer:
 
     async def _reconnect(self) -> None:
         old, self._producer = self._producer, None
-        for lane in self._lanes.values():
+        for lane in self._all_lanes():
             _fail_queue(lane, _no_answer())
         if old:
             await _close(old, self._settings.append_deadline)
-        await _end_sending(self._lanes.values())
-        self._lanes.clear()
+        await _end_sending(self._all_lanes())
         wait = _RECONNECT_FIRST
         while not self._stopping:
             try:
@@ -254,13 +248,14 @@ class KafkaProducer:
         try:
             async with asyncio.timeout(_CONNECT):
                 await producer.start()
-                self._counts = await self._partition_counts(producer)
+                counts = await self._partition_counts(producer)
         except (KafkaError, TimeoutError, OSError) as error:
             await _close(producer, self._settings.append_deadline)
             raise Unavailable(f"Kafka did not answer ({type(error).__name__})") from None
         except Unavailable:
             await _close(producer, self._settings.append_deadline)
             raise
+        self._lanes = {name: [_Lane(Partition(name, at)) for at in range(count)] for name, count in counts.items()}
         self._producer, self._problem = producer, None
 
     async def _partition_counts(self, producer: AIOKafkaProducer) -> dict[str, int]:
@@ -279,11 +274,6 @@ def _add(batch: _Batch, record: Outgoing) -> bool:
         timestamp=record.timestamp, key=record.key, value=record.value, headers=list(record.headers)
     )
     return metadata is not None
-
-
-def _size(record: Outgoing) -> int:
-    headers = sum(len(name) + len(value) + 8 for name, value in record.headers)
-    return len(record.key) + len(record.value or b"") + headers + _RECORD_OVERHEAD
 
 
 def _no_answer() -> Unavailable:

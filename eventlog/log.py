@@ -8,9 +8,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+from eventlog.errors import RecordTooLarge
+from eventlog.topics import MAX_MESSAGE_BYTES
 
 Headers = tuple[tuple[str, bytes], ...]
+
+# What a record takes in a batch of Kafka's beyond key, value and headers, and a header beyond its name and value, at
+# most.
+_RECORD_OVERHEAD: Final = 128
+_HEADER_OVERHEAD: Final = 8
 
 
 class Partition(NamedTuple):
@@ -34,8 +42,7 @@ class Bounds(NamedTuple):
     next: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to append. `timestamp` is in milliseconds UTC; a None value is a tombstone (compacted topics)."""
 
     topic: str
@@ -119,6 +126,16 @@ class Consumer(Protocol):
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key: CRC-32, as librdkafka's `consistent` partitioner has it (not Java's murmur2)."""
     return zlib.crc32(key) % partitions
+
+
+def refuse_too_large(records: Sequence[Outgoing]) -> None:
+    """Raise RecordTooLarge for a record that no log takes."""
+    for record in records:
+        size = len(record.key) + len(record.value or b"") + _RECORD_OVERHEAD
+        for name, value in record.headers:
+            size += len(name) + len(value) + _HEADER_OVERHEAD
+        if size > MAX_MESSAGE_BYTES:
+            raise RecordTooLarge(f"a record of {size} bytes, {MAX_MESSAGE_BYTES} at most")
 
 
 async def start_at_first(partitions: frozenset[Partition]) -> Mapping[Partition, int]:

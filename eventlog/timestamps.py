@@ -21,16 +21,14 @@ def now_ms() -> int:
 
 def format_ms(at: int) -> str:
     """Milliseconds since 1970 as `2026-11-24T05:04:21.000Z`."""
-    day, rest = divmod(at, DAY_MS)
-    seconds, milliseconds = divmod(rest, 1000)
-    minutes, second = divmod(seconds, 60)
-    return f"{_day(day)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{milliseconds:03d}Z"
+    seconds, milliseconds = divmod(at, 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
-@lru_cache(maxsize=1024)
-def _day(number: int) -> str:
-    # strftime costs ten times the rest, and a stream of events has few days.
-    return f"{_EPOCH + timedelta(days=number):%Y-%m-%d}"
+# A stream of events has few seconds, each many times over.
+@lru_cache(maxsize=4096)
+def _second(number: int) -> str:
+    return (_EPOCH + timedelta(seconds=number)).isoformat()[:19]
 
 
 def parse_ms(text: str) -> int:

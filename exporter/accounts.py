@@ -15,7 +15,7 @@ from eventlog.log import Bounds, Consumer, Partition, Record
 from eventlog.opening import open_consumer
 from eventlog.timestamps import MINUTE_MS
 from eventlog.topics import EVENTS, REJECTED
-from exporter.fold import OF_EVENTS, source_of, value_of
+from exporter.fold import EVENTS_TOPIC, source_of, value_of
 from exporter.lookup import Lookup
 from exporter.settings import ExporterSettings
 from exporter.store import Store
@@ -60,10 +60,12 @@ async def take_accounts(
     reading = _Reading(settings, start, end, source)
     await reading.run(reached)
     accounts = Accounts(reading.counts, Counter(), behind=reading.behind, since=reading.since)
-    for minute, its_source, status, n in counted:
-        if minute >= accounts.since:
-            accounts.store[minute, its_source, EVENT if status in OF_EVENTS else status] += n
-            accounts.statuses[status] += n
+    for count in counted:
+        if count.minute >= accounts.since:
+            of_events = count.topic == EVENTS_TOPIC
+            accounts.store[count.minute, count.source, EVENT if of_events else count.status] += count.n
+            if of_events or count.status != "poison":
+                accounts.statuses[count.status] += count.n
     accounts.log = Counter({key: n for key, n in accounts.log.items() if key[0] >= accounts.since})
     return accounts
 

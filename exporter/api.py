@@ -114,29 +114,32 @@ class Api:
 def api_routes(api: Api, sign_in: SignIn) -> Sequence[BaseRoute]:
     """One route an operation; all ask for the token first."""
     return [
-        Route(operation.path, guarded(getattr(api, operation.name), sign_in), methods=[operation.method])
+        Route(operation.path, _guarded(getattr(api, operation.name), sign_in), methods=[operation.method])
         for operation in OPERATIONS
         if operation.path.startswith("/api/")
     ]
 
 
-def guarded(
+def _guarded(
     operation: Callable[[Request], Awaitable[Answer]], sign_in: SignIn
 ) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that answers only who carries the administrator's token as Bearer."""
-
     async def endpoint(request: Request) -> Response:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not sign_in.is_token(token.strip()):
-            raise Problem(
-                "unauthorized",
-                "This needs the administrator's token.",
-                where="header.Authorization",
-                todo="Send `Authorization: Bearer <token>`; the token is admin.token or stands in <data>/admin-token.",
-            )
+        require_token(request, sign_in)
         return json_answer(await operation(request))
 
     return endpoint
+
+
+def require_token(request: Request, sign_in: SignIn) -> None:
+    """Raises Problem unless the request carries the administrator's token as Bearer."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not sign_in.is_token(token.strip()):
+        raise Problem(
+            "unauthorized",
+            "This needs the administrator's token.",
+            where="header.Authorization",
+            todo="Send `Authorization: Bearer <token>`; the token is admin.token or stands in <data>/admin-token.",
+        )
 
 
 def json_answer(value: object, status: int = 200) -> Response:

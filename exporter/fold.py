@@ -19,9 +19,8 @@ from exporter.rules import Rules
 
 EVENTS_TOPIC, REJECTED_TOPIC = 0, 1
 
-# What the store counts. The first four stand in the events topic, the others in the rejected topic.
+# What the store counts: the first four of the events topic, the last four and poison of the rejected topic.
 Status = Literal["accepted", "unattributed", "twin", "poison", "rejected", "filtered", "duplicate", "unknown"]
-OF_EVENTS: Final[frozenset[Status]] = frozenset(("accepted", "unattributed", "twin", "poison"))
 _OUTCOMES: Final[dict[str, Status]] = {
     "rejected": "rejected",
     "filtered": "filtered",

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventlog.identifiers import normalise
 from eventlog.log import Partition
-from eventlog.profile import IdentifierKind
+from eventlog.profile import IdentifierKind, Profile, Session
 from eventlog.timestamps import format_ms
 from eventlog.topics import EVENTS, REJECTED
 from exporter.apply import positions_of
@@ -35,6 +35,16 @@ class ChangedProfile(NamedTuple):
     changed_at: int
     root: Root
     profile: dict[str, Any] | None
+
+
+class Count(NamedTuple):
+    """How many records of one minute, source and status stand in a topic (`fold.EVENTS_TOPIC`, `REJECTED_TOPIC`)."""
+
+    minute: int
+    source: str
+    status: str
+    topic: int
+    n: int
 
 
 class Lookup:
@@ -98,7 +108,7 @@ class Lookup:
         )
         async with self._store.read() as connection:
             rows = await connection.execute(text(statement), {"profile": profile_id, "limit": limit})
-            return [{**orjson.loads(body), "revision": revision} for revision, body in rows]
+            return [_shown(Session, body, revision) for revision, body in rows]
 
     async def events(self, profile_id: str, limit: int) -> list[dict[str, Any]]:
         """What the store keeps of a profile's events, the latest first."""
@@ -129,12 +139,15 @@ class Lookup:
     async def counts(self, start: int, end: int, source: str | None = None) -> list[tuple[int, str, str, int]]:
         """(minute, source, status, how many records) for minutes of received_at in [start, end)."""
         async with self._store.read() as connection:
-            return await _counts(connection, start, end, source)
+            rows = await _counts(connection, start, end, source)
+        # A poison record is told of on the rejected topic: that is the same record once more.
+        kept = [row for row in rows if row.topic == EVENTS_TOPIC or row.status != "poison"]
+        return [(row.minute, row.source, row.status, row.n) for row in kept]
 
     async def counts_with_positions(
         self, start: int, end: int, source: str | None = None
-    ) -> tuple[list[tuple[int, str, str, int]], dict[Partition, int]]:
-        """`counts`, and up to which offsets they go."""
+    ) -> tuple[list[Count], dict[Partition, int]]:
+        """What was counted of each topic, and up to which offsets that goes."""
         async with self._store.read() as connection:
             return await _counts(connection, start, end, source), await positions_of(connection)
 
@@ -187,17 +200,15 @@ class Lookup:
         return {}
 
 
-async def _counts(
-    connection: AsyncConnection, start: int, end: int, source: str | None
-) -> list[tuple[int, str, str, int]]:
+async def _counts(connection: AsyncConnection, start: int, end: int, source: str | None) -> list[Count]:
     of_source = " AND source = :source" if source else ""
     statement = (
-        "SELECT minute, source, status, SUM(n) FROM counts WHERE minute >= :start AND minute < :end"
-        f"{of_source} GROUP BY minute, source, status ORDER BY minute, source, status"
+        "SELECT minute, source, status, topic, SUM(n) FROM counts WHERE minute >= :start AND minute < :end"
+        f"{of_source} GROUP BY minute, source, status, topic ORDER BY minute, source, status, topic"
     )
     of = {"start": start, "end": end} | ({"source": source} if source else {})
     rows = await connection.execute(text(statement), of)
-    return [(minute, its_source, status, int(n)) for minute, its_source, status, n in rows]
+    return [Count(minute, its_source, status, topic, int(n)) for minute, its_source, status, topic, n in rows]
 
 
 async def _row(connection: AsyncConnection, id: str) -> RowMapping | None:
@@ -205,7 +216,13 @@ async def _row(connection: AsyncConnection, id: str) -> RowMapping | None:
 
 
 def _profile(row: RowMapping | None) -> dict[str, Any] | None:
-    return None if row is None or row["body"] is None else {**orjson.loads(row["body"]), "revision": row["revision"]}
+    return None if row is None or row["body"] is None else _shown(Profile, row["body"], row["revision"])
+
+
+def _shown(shape: type[Profile] | type[Session], body: str, revision: int) -> dict[str, Any]:
+    """A stored body with its revision, its members in the order that the shape documents."""
+    stored = {**orjson.loads(body), "revision": revision}
+    return {name: stored[name] for name in shape.__annotations__ if name in stored}
 
 
 def _of_epoch(resolved: Sequence[tuple[Member, Root]], wanted: int) -> list[tuple[Member, Root]]:

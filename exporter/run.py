@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from eventlog.timestamps import DAY_MS, now_ms
 from exporter.cdp.stream import Delivery, Stream, StreamError, StreamStopped, Target
@@ -96,9 +96,12 @@ class _Run:
         _log.debug("export_began", **about, scope=scope)
         try:
             end = self._no_draft_yet(last) or await self._work(passing, stop)
-        except asyncio.CancelledError:
-            with contextlib.suppress(LeaseLost, DBAPIError, OSError):
-                await asyncio.shield(self._record.end("aborted", "it was interrupted", "Trackway", {}))
+        except BaseException as error:
+            stopped = isinstance(error, asyncio.CancelledError)
+            state: State = "aborted" if stopped else "failed"
+            told = "it was interrupted" if stopped else f"an error of ours ({type(error).__name__})"
+            with contextlib.suppress(LeaseLost, SQLAlchemyError, OSError):
+                await asyncio.shield(self._record.end(state, told, "Trackway", {}))
             raise
         await self._record.end(end.state, end.error, end.origin, end.checkpoint)
         tally = self._record.tally

@@ -29,6 +29,7 @@ Scope = Literal["full", "incremental", "sample"]
 _MAX_REFUSED: Final = 500
 # Longer than the log keeps events: an id is forgotten when its event cannot be read again.
 _KEPT_MS: Final = 90 * DAY_MS
+_TICKS_KEPT_MS: Final = 8 * DAY_MS
 
 _HOLDS = text(
     "INSERT INTO export_row (workflow_id, key, content, run_id, batch, sent_at)"
@@ -192,11 +193,15 @@ class RunRecord:
         """The run is over; `checkpoint` holds the values that change."""
         async with self._write() as connection:
             await self._write_refused(connection, ())
+            await self._leave_open_batches(connection, self.id, self.tally)
             values = {"state": state, "error": error, "origin": origin, "ended_at": now_ms()}
             values["tally"] = _json(asdict(self.tally))
             await connection.execute(update(RUN).where(RUN.c.id == self.id).values(values))
             await self._move(connection, checkpoint)
-            await self._forget(connection)
+            if self.tally.sent or state != "succeeded":
+                await self._forget(connection)
+            elif self._plan.tick is not None and self._workflow.often:
+                await self._forget_idle(connection)
 
     async def show(self) -> dict[str, Any]:
         """The run for reading."""
@@ -248,22 +253,24 @@ class RunRecord:
     async def _bury(self, connection: AsyncConnection, now: int) -> None:
         """Runs of processes that are gone: the lease is ours, so nobody works on them."""
         dead = select(RUN.c.id, RUN.c.tally).where(RUN.c.workflow_id == self._workflow.id, RUN.c.state == "running")
-        for run_id, tally in list(await connection.execute(dead)):
-            open_batches = select(BATCH.c.number, BATCH.c.rows).where(
-                BATCH.c.run_id == run_id, BATCH.c.state == "sending"
-            )
-            counts = orjson.loads(tally)
-            for number, rows in list(await connection.execute(open_batches)):
-                counts["sent"] += rows
-                counts["unknown"] += rows
-                of = BATCH.c.run_id == run_id, BATCH.c.number == number
-                values = {"state": "unknown", "unknown": rows, "resolved_at": now}
-                await connection.execute(update(BATCH).where(*of).values(values))
-                if not self._workflow.repeatable and self._workflow.settings.unknown_outcome == "duplicate":
-                    await connection.execute(delete(ROW).where(ROW.c.run_id == run_id, ROW.c.batch == number))
+        for run_id, counts in list(await connection.execute(dead)):
+            tally = Tally(**orjson.loads(counts))
+            await self._leave_open_batches(connection, run_id, tally)
             error = "its process ended; the next run went on where it had come to"
-            values = {"state": "aborted", "error": error, "origin": "Trackway", "ended_at": now, "tally": _json(counts)}
+            values = {"state": "aborted", "error": error, "origin": "Trackway", "ended_at": now}
+            values["tally"] = _json(asdict(tally))
             await connection.execute(update(RUN).where(RUN.c.id == run_id).values(values))
+
+    async def _leave_open_batches(self, connection: AsyncConnection, run_id: str, tally: Tally) -> None:
+        """What was on its way when the run ended is of unknown outcome."""
+        sending = BATCH.c.run_id == run_id, BATCH.c.state == "sending"
+        for number, rows in list(await connection.execute(select(BATCH.c.number, BATCH.c.rows).where(*sending))):
+            tally.sent += rows
+            tally.unknown += rows
+            values = {"state": "unknown", "unknown": rows, "resolved_at": now_ms()}
+            await connection.execute(update(BATCH).where(*sending, BATCH.c.number == number).values(values))
+            if not self._workflow.repeatable and self._workflow.settings.unknown_outcome == "duplicate":
+                await connection.execute(delete(ROW).where(ROW.c.run_id == run_id, ROW.c.batch == number))
 
     async def _forget(self, connection: AsyncConnection) -> None:
         """Runs with their batches and refused rows, ticks (but the last) and ids of events sent go after a while."""
@@ -273,11 +280,19 @@ class RunRecord:
         await connection.execute(delete(REFUSED).where(REFUSED.c.run_id.in_(old)))
         await connection.execute(delete(RUN).where(RUN.c.id.in_(old)))
         last = select(func.max(TICK.c.tick)).where(TICK.c.workflow == self._workflow.name).scalar_subquery()
-        ticks = TICK.c.workflow == self._workflow.name, TICK.c.at < before, TICK.c.tick < last
+        ticks = TICK.c.workflow == self._workflow.name, TICK.c.at < now_ms() - _TICKS_KEPT_MS, TICK.c.tick < last
         await connection.execute(delete(TICK).where(*ticks))
         if not self._workflow.repeatable:
             gone = ROW.c.workflow_id == self._workflow.id, ROW.c.sent_at < before
             await connection.execute(delete(ROW).where(*gone))
+
+    async def _forget_idle(self, connection: AsyncConnection) -> None:
+        """Of scheduled runs that follow each other within seconds and have nothing to send, only the newest stays."""
+        scheduled = RUN.c.workflow_id == self._workflow.id, RUN.c.tick.is_not(None), RUN.c.id != self.id
+        newest = select(RUN.c.id, RUN.c.state, RUN.c.tally).where(*scheduled).order_by(RUN.c.started_at.desc()).limit(1)
+        before = (await connection.execute(newest)).first()
+        if before is not None and before.state == "succeeded" and not orjson.loads(before.tally)["sent"]:
+            await connection.execute(delete(RUN).where(RUN.c.id == before.id))
 
 
 def _json(value: Any) -> str:

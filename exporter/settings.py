@@ -48,6 +48,12 @@ class ExporterSettings(LogSettings):
         description="Where profiles are kept: `sqlite:///file` or `postgresql://user:password@host/database`. "
         "Default: `sqlite:///<data>/store.db`.",
     )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s?#@]+(/[^\s?#]*[^\s?#/])?)?$",
+        description="Where browsers reach the collector, as `https://t.shop.example`, for the snippets the console "
+        "shows. Default: `http://<listen>`.",
+    )
     admin: Admin = Field(Admin(), description="The listener of API, console and metrics.")
     aggregate: Aggregate = Field(Aggregate(), description="The aggregator's own listener.")
     rules: Rules = Field(Rules(), description="The rules of sessions, identity and profiles.")

@@ -19,7 +19,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from eventlog.errors import Unavailable
-from exporter.migrations.upgrading import upgrade
 from exporter.settings import ExporterSettings
 
 # What the database raises when it does not answer; a page says so, a loop tries again.
@@ -69,6 +68,9 @@ class Store:
 
     async def migrate(self) -> None:
         """Bring the tables to this program's version; several processes may ask at once."""
+        # Alembic takes a while to load, and only who migrates needs it.
+        from exporter.migrations.upgrading import upgrade
+
         async with self.write() as connection:
             if self.dialect == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(7482361)"))

@@ -253,6 +253,11 @@ class Workflow:
         return self.settings.kind != "interaction"
 
     @property
+    def often(self) -> bool:
+        """Whether its schedule is one of seconds."""
+        return bool(self.settings.every) and parse_cron(self.settings.every).seconds > 0
+
+    @property
     def url(self) -> str:
         """Where the rows are posted to."""
         return f"{self.account.endpoint}/stream/{self.account.account_number}"

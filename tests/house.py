@@ -31,7 +31,8 @@ def problems_of(file: Path) -> list[str]:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         length = (node.end_lineno or node.lineno) - node.lineno + 1
-        if length > MAX_FUNCTION:
+        # A revision of the store is a list of tables.
+        if length > MAX_FUNCTION and file.parent.name != "versions":
             found.append(f"{file}:{node.lineno}: {node.name} has {length} lines, {MAX_FUNCTION} at most")
         positional = [a for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in {"self", "cls"}]
         if len(positional) > MAX_PARAMETERS:

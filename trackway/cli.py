@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,9 +14,8 @@ from typing import NoReturn, cast
 from eventlog.errors import Unavailable
 from eventlog.telemetry import set_up_logging
 from trackway import __version__
-from trackway.commands import events, exports, people, services, surroundings
 from trackway.printing import say
-from trackway.settings import DEFAULT_FILE, DEMO_FILE, ConfigError, load
+from trackway.settings import DEFAULT_FILE, DEMO_FILE, ConfigError, Settings, load
 
 DONE, FINDING, USAGE, UNREACHABLE = 0, 1, 2, 3
 
@@ -69,6 +69,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _in(module: str, name: str) -> Callable[[Settings, argparse.Namespace], int]:
+    """The command `name` of trackway/commands/<module>.py, loaded when it runs: each needs other parts."""
+
+    def run(settings: Settings, arguments: argparse.Namespace) -> int:
+        command: Callable[[Settings, argparse.Namespace], int]
+        command = getattr(importlib.import_module(f"trackway.commands.{module}"), name)
+        return command(settings, arguments)
+
+    return run
+
+
 def _json(one: argparse.ArgumentParser) -> None:
     one.add_argument("--json", action="store_true", help="one JSON object a line")
 
@@ -81,14 +92,14 @@ def _pii(one: argparse.ArgumentParser) -> None:
 def _add_services(nouns: object) -> None:
     up = _command(nouns, "up", "run everything by one command", ["up --demo", "--config shop.yml up"])
     up.add_argument("--demo", action="store_true", help="with a shop to click through and a stand-in for the CDP")
-    up.set_defaults(run=services.up)
+    up.set_defaults(run=_in("services", "up"))
     collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect"])
-    collect.set_defaults(run=services.collect)
+    collect.set_defaults(run=_in("services", "collect"))
     aggregate = _command(nouns, "aggregate", "run an aggregator", ["aggregate", "--config shop.yml aggregate"])
     aggregate.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
-    aggregate.set_defaults(run=services.aggregate)
+    aggregate.set_defaults(run=_in("services", "aggregate"))
     export = _command(nouns, "export", "run scheduled exports, API and console", ["export", "--config shop.yml export"])
-    export.set_defaults(run=services.export)
+    export.set_defaults(run=_in("services", "export"))
 
 
 def _add_events(nouns: object) -> None:
@@ -106,7 +117,7 @@ def _add_events(nouns: object) -> None:
     tail.add_argument("--trace", help="only events with this trace code")
     _json(tail)
     _pii(tail)
-    tail.set_defaults(run=events.tail)
+    tail.set_defaults(run=_in("events", "tail"))
     ledger = _command(
         nouns,
         "ledger",
@@ -117,7 +128,7 @@ def _add_events(nouns: object) -> None:
     ledger.add_argument("--to", dest="end", default="now", metavar="TIME|now", help="end (now)")
     ledger.add_argument("--source", help="only this source")
     _json(ledger)
-    ledger.set_defaults(run=events.ledger)
+    ledger.set_defaults(run=_in("events", "ledger"))
 
 
 def _add_people(nouns: object) -> None:
@@ -127,7 +138,7 @@ def _add_people(nouns: object) -> None:
     show.add_argument("who", nargs="+", metavar="ID | KIND VALUE", help="an id, or user|email|ruid|anon and a value")
     _json(show)
     _pii(show)
-    show.set_defaults(run=people.show)
+    show.set_defaults(run=_in("people", "show"))
 
 
 def _add_exports(nouns: object) -> None:
@@ -138,36 +149,36 @@ def _add_exports(nouns: object) -> None:
     draft.add_argument("--no-draft", action="store_false", dest="draft", help="for real")
     run.add_argument("--full", action="store_true", help="every row, not only what changed")
     _json(run)
-    run.set_defaults(run=exports.run_workflow)
+    run.set_defaults(run=_in("exports", "run_workflow"))
     noun = _command(nouns, "runs", "past exports", ["runs list", "runs list --workflow people --json"])
     verbs = noun.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
     listing = _command(verbs, "list", "print the latest runs", ["runs list", "runs list --workflow people"])
     listing.add_argument("--workflow", help="only runs of this one")
     listing.add_argument("--limit", type=int, default=20, help="how many at most (20)")
     _json(listing)
-    listing.set_defaults(run=exports.list_runs)
+    listing.set_defaults(run=_in("exports", "list_runs"))
     schedule = _command(nouns, "schedule", "when which export runs next", ["schedule", "schedule --json"])
     _json(schedule)
-    schedule.set_defaults(run=exports.schedule)
+    schedule.set_defaults(run=_in("exports", "schedule"))
 
 
 def _add_surroundings(nouns: object) -> None:
     topics = _command(nouns, "topics", "check the topics, or create them", ["topics", "topics --apply"])
     topics.add_argument("--apply", action="store_true", help="create what is missing and set what differs")
     _json(topics)
-    topics.set_defaults(run=surroundings.topics)
+    topics.set_defaults(run=_in("surroundings", "topics"))
     config = _command(nouns, "config", "the settings", ["config check", "--config shop.yml config show"])
     verbs = config.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
     check = _command(
         verbs, "check", "say whether the settings can be used", ["config check", "--config shop.yml config check"]
     )
-    check.set_defaults(run=surroundings.check)
+    check.set_defaults(run=_in("surroundings", "check"))
     show = _command(verbs, "show", "print the settings in force, secrets masked", ["config show", "config show --json"])
     _json(show)
-    show.set_defaults(run=surroundings.show)
+    show.set_defaults(run=_in("surroundings", "show"))
     doctor = _command(nouns, "doctor", "check everything this installation needs", ["doctor", "doctor --json"])
     _json(doctor)
-    doctor.set_defaults(run=surroundings.doctor)
+    doctor.set_defaults(run=_in("surroundings", "doctor"))
 
 
 def settings_file(arguments: argparse.Namespace) -> Path | None:

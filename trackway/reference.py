@@ -1,7 +1,8 @@
-"""docs/settings.md, made from the settings models: `make docs` writes it, a test compares it."""
+"""docs/settings.md and docs/commands.md, made from the code: `make docs` writes them, a test compares them."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -12,6 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from trackway.cli import parser
 from trackway.settings import Settings
 
 _HEAD: Final = """\
@@ -24,6 +26,16 @@ file reads the environment. An unknown key refuses to start, naming file, line a
 
 `NAME` in a key is a name of your choosing, `[]` an entry of a list. `trackway config check` tries a file;
 `trackway config show` prints what is in force, secrets masked.
+"""
+_COMMANDS_HEAD: Final = """\
+# Commands
+
+`trackway [--config FILE] COMMAND`. Without `--config`, settings are read from `./trackway.yml` or
+what `TRACKWAY_CONFIG` names.
+
+- Data goes to standard output, talk to standard error. Every list takes `--json`: one object a line.
+- Exit codes: 0 done, 1 a finding, 2 usage or configuration, 3 unreachable.
+- Personal data is masked unless `--pii --reason TEXT` says why it is looked at.
 """
 _PLAIN: Final[dict[type, str]] = {str: "text", bool: "true, false", int: "whole number", float: "number"}
 
@@ -131,9 +143,34 @@ def _default(field: FieldInfo) -> str:
     return f"`{value}`"
 
 
+def commands_page() -> str:
+    """docs/commands.md."""
+    return _COMMANDS_HEAD + "".join(_commands(parser()))
+
+
+def _commands(one: argparse.ArgumentParser) -> Iterator[str]:
+    nested = [action for action in one._actions if isinstance(action, argparse._SubParsersAction)]
+    for group in nested:
+        for inner in group.choices.values():
+            yield from _commands(inner)
+    if nested:
+        return
+    yield f"\n## `{one.prog}`\n\n{one.description}\n"
+    shown = [action for action in one._actions if action.help != argparse.SUPPRESS and action.dest != "help"]
+    if shown:
+        yield "\n| argument | |\n|---|---|\n"
+    for action in shown:
+        name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+        takes = f" {action.metavar or action.dest.upper()}" if action.option_strings and action.nargs != 0 else ""
+        choices = f"one of {', '.join(action.choices)} " if action.choices else ""
+        yield f"| `{_cell(name + takes)}` | {_cell(choices + (action.help or ''))} |\n"
+    examples = (one.epilog or "").removeprefix("examples:\n").splitlines()
+    yield "\n```sh\n" + "".join(f"{example.strip()}\n" for example in examples) + "```\n"
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(commands_page() if sys.argv[1:] == ["commands"] else page())

@@ -147,8 +147,8 @@ def open_sign_in(settings: Settings) -> SignIn:
 
 
 def public_address(settings: Settings) -> str:
-    """Where browsers reach the collector, as far as this process can tell."""
-    return f"http://{settings.listen}"
+    """Where browsers reach the collector: as set, else as far as this process can tell."""
+    return settings.public_url or f"http://{settings.listen}"
 
 
 @contextlib.contextmanager

@@ -56,7 +56,10 @@ async def up(settings: Settings, arguments: Namespace) -> None:
             public, admin_url = f"http://{address_of(sock)}", f"http://{address_of(admin_sock)}"
             sign_in = open_sign_in(settings)
             collector = create_app(settings, producer)
-            async with opened_admin(settings, store, sign_in, public) as admin, _aggregator(settings, arguments, stop):
+            async with (
+                opened_admin(settings, store, sign_in, settings.public_url or public) as admin,
+                _aggregator(settings, arguments, stop),
+            ):
                 steps.done("aggregator", "a process of its own")
                 app = _public(settings, collector, admin if admin_sock is sock else None, demo=arguments.demo)
                 works = [serve(app, sock, stop, settings.drain_time)]
@@ -97,7 +100,7 @@ class _Steps:
 
 def _print_addresses(public: str, admin: str, link: str, *, demo: bool) -> None:
     rows = [("Shop", f"{public}/"), ("CDP stand-in", f"{public}/demo/cdp/")] if demo else []
-    rows += [("Console", link), ("Live events", f"{admin}/console/live"), ("API", f"{admin}/openapi.json")]
+    rows += [("Console", link), ("Live events", f"{admin}/console/live"), ("API", f"{admin}/api/v1/profiles")]
     rows.append(("Events to", f"{public}/v1/batch"))
     for name, url in rows:
         say(f"  {name:13} {url}")
@@ -152,7 +155,9 @@ async def _keep_alive(child: _Child, arguments: Namespace, stop: asyncio.Event) 
         code = await child.process.wait()
         if stop.is_set():
             return
-        young = young + 1 if time.monotonic() - child.begun < _YOUNG_SECONDS else 0
+        # One that was killed had started well enough.
+        failed = code > 0 and time.monotonic() - child.begun < _YOUNG_SECONDS
+        young = young + 1 if failed else 0
         if young >= _YOUNG_ENDS:
             _log.error("aggregator_does_not_start", exit_code=code)
             stop.set()

@@ -31,6 +31,9 @@ _NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9]")
 # JSON's tokens; the last string may be cut off.
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|[{}\[\],:]|[^"{}\[\],:]+', re.DOTALL)
 
+# `'age': '41'` or `"age": 41`, as other programs quote a row in what they say of it.
+_QUOTED_PAIR: Final = re.compile(r"""(['"]\s*:\s*)(?:"[^"]*"?|'[^']*'?|-?\d[\d.eE+\-]*)""")
+
 _MAX_DEPTH: Final = 80
 
 
@@ -83,6 +86,11 @@ def mask_source(text: str) -> str:
             name = ""
         masked.append(shown)
     return "".join(masked)
+
+
+def mask_reason(text: str) -> str:
+    """What another program said of a row: whatever it quotes of the row's values is masked."""
+    return mask_within(_QUOTED_PAIR.sub(r"\1…", text))
 
 
 def _mask(value: Any, personal: bool, depth: int) -> Any:

@@ -198,8 +198,8 @@ def checks(events: Sequence[Body], refused: Sequence[tuple[Record, Body]], kind:
     """What the log alone can tell. Session and profile come from the store."""
     reached = len(events) + len(refused)
     found: list[Check] = [
-        _check("A request reached Trackway", reached > 0, _many(reached, "record") if reached else "nothing yet"),
-        _check("An event was accepted", bool(events), _many(len(events), "event") if events else "none yet"),
+        _check("A request reached Trackway", reached > 0, _many(reached, "record") if reached else ""),
+        _check("An event was accepted", bool(events), _many(len(events), "event") if events else ""),
     ]
     if kind != "browser":
         return found

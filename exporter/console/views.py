@@ -10,7 +10,7 @@ from urllib.parse import quote
 from eventlog.profile import IdentifierKind
 from eventlog.timestamps import format_ms, now_ms
 from exporter.console import start
-from exporter.console.mask import mask_body, mask_value
+from exporter.console.mask import mask_body, mask_reason, mask_value
 from exporter.console.rows import STATUSES, Filter, newest
 from exporter.console.tail import LogReader, Tails
 from exporter.ledger import list_runs, show_run
@@ -239,9 +239,14 @@ async def run(console: Console, run_id: str) -> Data:
         raise Problem("not_found", "There is no run of this id.", where=run_id[:64], todo="See the list of exports.")
     shown = _run(found)
     # A row's key is what names it at the CDP: often the person's own id.
-    shown["refused_rows"] = [one | {"key": mask_value(one["key"])} for one in shown["refused_rows"]]
+    shown["refused_rows"] = [_masked_reason(one) | {"key": mask_value(one["key"])} for one in shown["refused_rows"]]
+    shown["refusals"] = [_masked_reason(one) for one in shown["refusals"]]
     shown["batches"] = shown["batches"][: -SHOWN_BATCHES - 1 : -1]
     return {"run": shown, "funnel": _FUNNEL, "batches": len(found["batches"]), "as_of": format_ms(now_ms())}
+
+
+def _masked_reason(refusal: Data) -> Data:
+    return refusal | {"reason": mask_reason(refusal.get("reason", ""))}
 
 
 def _run(run: Mapping[str, Any]) -> Data:

@@ -50,7 +50,7 @@ class Profiles:
             withheld = "no_consent"
         values = base_row(user, profile) if withheld is None else {"id": user}
         if withheld is None:
-            values = {**_trait_columns(traits, self.traits), **values}
+            values |= {name: text for name, text in _trait_columns(traits, self.traits).items() if name not in values}
         return Item(user, (changed.changed_at, changed.id), values, traits=traits, withheld=withheld)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,9 @@ from trackway.serving import Dispatch, address_of, bind, serve
 
 SECRET = SecretStr("a secret of the tests")
 BROWSER_KEY, SERVER_KEY = "wk_shop", "sk_shop"
+
+# Each client would otherwise read all certificates of the machine, for plain http.
+_TLS = ssl.create_default_context()
 
 T = TypeVar("T")
 
@@ -67,7 +71,7 @@ class Site:
 
     def client(self, **options: Any) -> httpx2.Client:
         """A browser that has not signed in; it follows no redirect by itself."""
-        client = httpx2.Client(base_url=self.address, **options)
+        client = httpx2.Client(base_url=self.address, verify=_TLS, **options)
         self.clients.append(client)
         return client
 

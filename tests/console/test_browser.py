@@ -75,15 +75,6 @@ def test_every_page_fits_and_makes_no_noise(browser: Browser, site: Site, scheme
             assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontWeight") == "700", "no style"
 
 
-def test_a_first_load_is_light(browser: Browser, site: Site) -> None:
-    with window(browser, site) as page:
-        sizes: list[int] = []
-        page.on("response", lambda response: sizes.append(len(response.body())))
-        page.goto(site.address + "/console/profiles")
-        page.wait_for_load_state("networkidle")
-        assert sum(sizes) < 60 * 1024
-
-
 def test_an_event_appears_by_itself_and_an_open_row_stays_open(browser: Browser, site: Site) -> None:
     site.add(event(now_ms(), source="other", name="first-event"))
     with window(browser, site) as page:
@@ -148,29 +139,11 @@ def test_live_and_start_read_without_script(browser: Browser, site: Site) -> Non
         )
         page.get_by_role("link", name="Check now").click()
         assert "since=" in page.url
-
-
-def test_without_script_a_new_event_is_there_after_a_reload(browser: Browser, site: Site) -> None:
-    with window(browser, site, script=False) as page:
         page.goto(site.address + "/console/live?name=after-a-reload")
         expect(page.locator(".rows > li")).to_have_count(0)
         site.add(event(now_ms(), name="after-a-reload"))
         page.get_by_role("link", name="Reload by itself").click()
         expect(page.locator(".rows > li")).to_have_count(1, timeout=20_000)
-
-
-def test_a_sign_in_link_works_once_in_a_browser(browser: Browser, site: Site) -> None:
-    link = site.link()
-    with window(browser, site, link=link) as page:
-        expect(page.get_by_role("heading", level=1)).to_have_text("Live")
-        # Who is signed in already is let through; anybody else is not.
-        page.goto(link)
-        expect(page.get_by_role("heading", level=1)).to_have_text("Live")
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(link)
-    expect(page.get_by_role("alert")).to_contain_text("used already")
-    context.close()
 
 
 def test_the_tracker_on_a_page_ticks_everything_off(browser: Browser, site: Site) -> None:
@@ -192,18 +165,41 @@ def test_the_tracker_on_a_page_ticks_everything_off(browser: Browser, site: Site
         visitor.close()
 
 
-def test_signing_in_and_out_by_hand(browser: Browser, site: Site) -> None:
+def test_a_run_appears_on_exports_by_itself(browser: Browser, site: Site) -> None:
     with window(browser, site) as page:
+        page.goto(site.address + "/console/exports")
+        runs = page.get_by_role("table", name="The newest").get_by_role("row")
+        before = runs.count()
+        site.export("people", "draft")
+        expect(runs).to_have_count(before + 1)
+
+
+def test_a_sign_in_link_works_once_and_the_token_always(browser: Browser, site: Site) -> None:
+    link = site.link()
+    with window(browser, site, link=link) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text("Live")
+        # Who is signed in already is let through; nobody else is.
+        page.goto(link)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Live")
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
         page.get_by_label("Administrator's token").fill(site.token)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Live")
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(link)
+    expect(page.get_by_role("alert")).to_contain_text("used already")
+    context.close()
 
 
-def test_the_keyboard_reaches_the_page_first(browser: Browser, site: Site) -> None:
+def test_a_page_is_light_and_the_keyboard_reaches_it_first(browser: Browser, site: Site) -> None:
     with window(browser, site) as page:
+        sizes: list[int] = []
+        page.on("response", lambda response: sizes.append(len(response.body())))
         page.goto(site.address + "/console/profiles")
+        page.wait_for_load_state("networkidle")
+        assert sum(sizes) < 60 * 1024
         page.keyboard.press("Tab")
         expect(page.locator(".skip")).to_be_focused()
         expect(page.locator(".skip")).to_be_in_viewport()

@@ -18,7 +18,7 @@ API = Path("docs/api.md").read_text()
 
 def test_the_example_of_the_api_prints_what_the_store_knows(site: Site) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", API, re.DOTALL)
-    environment = os.environ | {"TRACKWAY_URL": site.address, "TRACKWAY_ADMIN_TOKEN": site.token}
+    environment = os.environ | {"API_URL": site.address, "TRACKWAY_ADMIN_TOKEN": site.token}
     said = subprocess.check_output([sys.executable, "-c", example], env=environment, text=True, timeout=60)
     assert said == "1 order, 1 session\n"
 

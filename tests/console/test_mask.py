@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.console.mask import mask_body, mask_source, mask_text, mask_value, mask_within
+from exporter.console.mask import mask_body, mask_reason, mask_source, mask_text, mask_value, mask_within
 
 CANARY = "canary.person@mail.example"
 
@@ -75,6 +75,14 @@ def test_cut_off_json_is_masked_too(space: str) -> None:
     for personal in ("4711", "Kari", "kari", "41", "90000"):
         assert personal not in masked
     assert f'"price":{space}"cheap","list":["a"]' in masked
+
+
+def test_what_a_program_quotes_of_a_row_is_masked() -> None:
+    said = """status 400: row [{'age': '41', "tall": 1.8, 'id': 'it's me', 'last': 'cut"""
+    masked = mask_reason(said)
+    assert masked.startswith("status 400: row [{'age': …, \"tall\": …, 'id': …")
+    for value in ("41", "1.8", "cut"):
+        assert value not in masked
 
 
 def test_what_is_no_json_stays_as_it_is_but_for_personal_data() -> None:

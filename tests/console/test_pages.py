@@ -123,7 +123,7 @@ def test_every_page_is_well_built(site: Site) -> None:
 
 def test_the_navigation_leads_only_to_pages_that_exist(site: Site) -> None:
     visitor = site.visitor()
-    for link in Outline(visitor.get("/console/live").text).all("a"):
+    for link in Outline(visitor.get("/console/live?name=buy").text).all("a"):
         address = link["href"] or ""
         if address.startswith("/console"):
             assert visitor.get(address, follow_redirects=True).status_code == 200, address
@@ -240,15 +240,16 @@ def test_exports_say_their_schedule_and_what_became_of_the_last_run(site: Site) 
     visitor = site.visitor()
     data = visitor.get("/console/exports.json").json()
     (people,) = data["workflows"]
-    assert (people["in_words"], len(people["next"]), people["last"]["state"]) == ("every 30 minutes", 3, "failed")
-    assert [(run["mode"], run["state"]) for run in data["runs"]] == [("live", "failed"), ("draft", "succeeded")]
+    assert (people["in_words"], len(people["next"])) == ("every 30 minutes", 3)
+    assert people["last"] == data["runs"][0]
+    assert [(run["mode"], run["state"]) for run in data["runs"][-2:]] == [("live", "failed"), ("draft", "succeeded")]
     assert "every 30 minutes" in visitor.get("/console/exports").text
     assert visitor.get("/console/exports.json?workflow=none").json()["runs"] == []
 
 
 def test_a_run_says_what_became_of_its_rows_and_whose_fault_it_was(site: Site) -> None:
     visitor = site.visitor()
-    run_id = visitor.get("/console/exports.json").json()["runs"][0]["id"]
+    run_id = visitor.get("/console/exports.json").json()["runs"][-2]["id"]
     run = visitor.get(f"/console/runs/{run_id}.json").json()["run"]
     assert (run["origin"], run["refused"], run["read"]) == ("CDP", 1, sum(run[name] for name in FATES))
     assert run["refused_rows"][0]["key"] == "c…"

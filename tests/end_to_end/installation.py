@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import psutil
 
 from tests.end_to_end.front import front
-from tests.services.processes import free_ports
+from tests.services.processes import free_ports, start_process
 from tests.trackway.processes import trackway
 
 T = TypeVar("T")
@@ -78,6 +79,18 @@ class Installation:
         listed = httpx2.get(f"{self.cdp}/rows.json", timeout=10).json()["streams"]
         return [row for one in listed if one["stream"] == stream for row in one["newest"]]
 
+    def kill_aggregator(self) -> None:
+        """SIGKILL to the aggregator's process; a new one starts, by `up` or by whoever looks after the cluster."""
+        if "aggregator" in self.processes:
+            self.processes["aggregator"].crash_and_restart()
+            return
+        up = psutil.Process(self.processes["up"].process.pid)
+
+        def running() -> psutil.Process | None:
+            return next((one for one in up.children() if "aggregate" in one.cmdline()), None)
+
+        eventually(running, "an aggregator to run").kill()
+
     def ledger(self) -> subprocess.CompletedProcess[str]:
         return trackway("ledger", "--from", "24h", config=self.config)
 
@@ -98,8 +111,7 @@ class Service:
 
     @staticmethod
     def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-        with log.open("ab") as output:
-            return subprocess.Popen(command, stderr=output, stdout=output, stdin=subprocess.DEVNULL)
+        return start_process(command, log)
 
     def ready(self) -> str:
         """The address it says it is ready at."""

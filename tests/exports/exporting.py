@@ -20,8 +20,8 @@ from exporter.ledger import show_run
 from exporter.run import run_now
 from exporter.settings import ExporterSettings
 from exporter.store import Store, open_store
-from exporter.workflow import CdpAccount, Mode, WorkflowSettings
-from tests.exports.receiving import Cdp, receiving
+from exporter.workflow import Mode, WorkflowSettings
+from tests.exports.receiving import Cdp, received
 from tests.rules.events import event
 from tests.store.folding import TOPIC, Shelf
 
@@ -30,12 +30,10 @@ GRANTED = {"analytics": True, "third_party_sharing": True}
 DENIED = {"analytics": True, "third_party_sharing": False}
 
 
-def settings_for(settings: ExporterSettings, url: str, **workflow: Any) -> ExporterSettings:
-    """The settings with one workflow, `it`, to the stand-in at `url`; waits are short."""
-    account = CdpAccount(account_number="12345", endpoint=url, first_wait=0.01, longest_wait=0.05, timeout=5, tries=4)
-    given = {"stream_id": STREAM, "require_draft": False} | workflow
-    one = WorkflowSettings.model_validate(given)
-    return settings.model_copy(update={"cdp": {"default": account}, "workflows": {"it": one}})
+def with_workflow(settings: ExporterSettings, **workflow: Any) -> ExporterSettings:
+    """The settings with one workflow, `it`."""
+    one = WorkflowSettings.model_validate({"stream_id": STREAM, "require_draft": False} | workflow)
+    return settings.model_copy(update={"workflows": {"it": one}})
 
 
 @dataclass
@@ -119,8 +117,8 @@ def on_site(settings: ExporterSettings, scenario: Scenario, **workflow: Any) -> 
 
 @contextlib.asynccontextmanager
 async def at_site(settings: ExporterSettings, **workflow: Any) -> AsyncIterator[Site]:
-    async with receiving() as cdp:
-        made = settings_for(settings, cdp.url, **workflow)
+    async with received(settings.cdp["default"].endpoint) as cdp:
+        made = with_workflow(settings, **workflow)
         producer = open_producer(made)
         await producer.start()
         store = await open_store(made)

@@ -1,10 +1,11 @@
-"""The stand-in for the CDP on a real port, for the length of a block."""
+"""The stand-in for the CDP on a real port."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -40,18 +41,46 @@ class Cdp:
         await self.http.delete("/rows.json")
 
 
-@contextlib.asynccontextmanager
-async def receiving() -> AsyncIterator[Cdp]:
-    """Serve until the block ends."""
-    stop = asyncio.Event()
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """A stand-in in a thread of its own, for many tests; its URL."""
     sock = bind("127.0.0.1:0")
     # Who comes before the server serves is to wait, not to be turned away.
     sock.listen()
-    serving = asyncio.create_task(serve(create_stand_in(), sock, stop, 1.0))
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(create_stand_in(), sock, stop, 1.0),))
+    thread.start()
     try:
-        async with httpx2.AsyncClient(base_url=f"http://{address_of(sock)}") as http:
-            yield Cdp(http)
+        yield f"http://{address_of(sock)}"
     finally:
-        stop.set()
-        await serving
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+        loop.close()
         sock.close()
+
+
+@contextlib.asynccontextmanager
+async def received(url: str) -> AsyncIterator[Cdp]:
+    """The stand-in at `url`, as when new."""
+    # Nothing here is encrypted, and reading certificates takes longer than most tests.
+    async with httpx2.AsyncClient(base_url=url, verify=False) as http:
+        cdp = Cdp(http)
+        await cdp.forget()
+        yield cdp
+
+
+Scenario = Callable[[Cdp], Awaitable[None]]
+Meet = Callable[[Scenario], None]
+
+
+def meeting(url: str) -> Meet:
+    """Runs scenarios with the stand-in at `url`."""
+
+    def meet(scenario: Scenario) -> None:
+        async def main() -> None:
+            async with received(url) as cdp:
+                await scenario(cdp)
+
+        asyncio.run(main())
+
+    return meet

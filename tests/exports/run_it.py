@@ -1,9 +1,8 @@
-"""Runs the workflow `it` once, live: `python -m tests.exports.run_it SETTINGS.json`. For tests that kill it."""
+"""Runs the workflow `it` once, live, for tests that kill the process."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 from exporter.run import run_now
@@ -11,10 +10,11 @@ from exporter.settings import ExporterSettings
 from exporter.store import open_store
 
 
-async def main(settings: ExporterSettings) -> None:
+def run_it(file: Path) -> None:
+    """`file` holds the settings as JSON."""
+    asyncio.run(_run(ExporterSettings.model_validate_json(file.read_bytes())))
+
+
+async def _run(settings: ExporterSettings) -> None:
     store = await open_store(settings)
     await run_now(settings, store, "it", "live")
-
-
-if __name__ == "__main__":
-    asyncio.run(main(ExporterSettings.model_validate_json(Path(sys.argv[1]).read_bytes())))

@@ -31,6 +31,8 @@ def ticks(text: str, after: str, count: int = 3, zone: str = "UTC") -> list[str]
         ("0 0 1 JAN,jul *", "2026-01-01T00:00:00Z", ["07-01 00:00", "01-01 00:00", "07-01 00:00"]),
         # Both day fields: either matches. One of them a star: the other decides.
         ("0 0 13 * FRI", "2026-02-01T00:00:00Z", ["02-06 00:00", "02-13 00:00", "02-20 00:00"]),
+        ("10s", "2026-01-01T00:59:55Z", ["01-01 01:00", "01-01 01:00", "01-01 01:00"]),
+        ("90s", "2026-01-01T00:00:00Z", ["01-01 00:01", "01-01 00:03", "01-01 00:04"]),
         ("0 0 29 2 *", "2026-01-01T00:00:00Z", ["02-29 00:00", "02-29 00:00", "02-29 00:00"]),
     ],
 )
@@ -69,7 +71,9 @@ def test_a_zone_whose_gap_is_half_an_hour_or_a_day() -> None:
     assert ticks("0 12 30 12 *", "2011-12-01T00:00:00Z", 1, "Pacific/Apia") == ["12-30 10:00"]
 
 
-@pytest.mark.parametrize("text", ["", "* * * *", "* * * * * *", "60 * * * *", "0 0 30 2 *", "@never", "a b c d e"])
+@pytest.mark.parametrize(
+    "text", ["", "* * * *", "* * * * * *", "60 * * * *", "0 0 30 2 *", "@never", "a b c d e", "0s", "10m"]
+)
 def test_what_is_no_schedule(text: str) -> None:
     with pytest.raises(ValueError, match="is no schedule"):
         parse_cron(text)
@@ -80,6 +84,7 @@ def test_what_is_no_schedule(text: str) -> None:
     [
         ("* * * * *", "every minute"),
         ("*/30 * * * *", "every 30 minutes"),
+        ("10s", "every 10 seconds"),
         ("@hourly", "every hour at minute 0"),
         ("0 */12 * * *", "every 12 hours at minute 0"),
         ("0 5 * * *", "daily at 05:00"),

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+import pytest
+
+from exporter.lease import pause
+from exporter.ledger import list_runs
 from exporter.lookup import Lookup
 from exporter.settings import ExporterSettings
 from exporter.sources.events import EventLog
@@ -137,5 +141,27 @@ def test_rows_whose_fate_is_unknown_are_sent_again_or_let_be(embedded_settings: 
         assert (run["state"], run["accepted"], run["retries"]) == ("succeeded", 3, 1)
         arrived = [row["event_id"] for row in await site.rows()]
         assert arrived == [one["id"] for one in (*events, *events[3:])]
+
+    on_site(embedded_settings, scenario, **INTERACTIONS)
+
+
+@pytest.mark.parametrize(("policy", "sent_again"), [("duplicate", 2), ("lose", 0)])
+def test_what_was_on_its_way_when_a_run_is_interrupted_is_of_unknown_outcome(
+    embedded_settings: ExporterSettings, policy: str, sent_again: int
+) -> None:
+    async def scenario(site: Site) -> None:
+        await site.happen(*(event(number, "visit", anon="a", consent=GRANTED) for number in range(2)))
+        await site.cdp.faults({"delay": 60, "keep": True})
+        running = asyncio.create_task(site.export(unknown_outcome=policy))
+        async with asyncio.timeout(20):
+            while not await site.rows():
+                await pause(None, 0.02)
+        running.cancel()
+        await asyncio.wait({running})
+        (run,) = await list_runs(site.store, 10)
+        assert (run["state"], run["error"], run["unknown"]) == ("aborted", "it was interrupted", 2)
+        await site.cdp.faults()
+        assert (await site.export(unknown_outcome=policy))["accepted"] == sent_again
+        assert len(await site.rows()) == 2 + sent_again
 
     on_site(embedded_settings, scenario, **INTERACTIONS)

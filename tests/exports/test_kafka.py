@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import orjson
-from pydantic import SecretStr
 
 from eventlog.event import Event
 from eventlog.log import Outgoing
@@ -18,16 +17,17 @@ from exporter.aggregate import aggregate
 from exporter.run import run_now
 from exporter.settings import ExporterSettings
 from exporter.store import open_store
-from tests.exports.exporting import GRANTED, STREAM, settings_for
-from tests.exports.receiving import receiving
+from tests.exports.exporting import GRANTED, STREAM, with_workflow
+from tests.exports.receiving import received
 from tests.rules.events import event
 from tests.services import Kafka
 
 
-def test_events_of_every_partition_are_forwarded_once(kafka: Kafka, tmp_path: Path) -> None:
-    plain = ExporterSettings(
-        data=tmp_path, log=kafka.url, topic_prefix=f"{tmp_path.name}.", secret=SecretStr("s"), append_deadline=20
-    )
+def test_events_of_every_partition_are_forwarded_once(
+    embedded_settings: ExporterSettings, kafka: Kafka, tmp_path: Path
+) -> None:
+    on_kafka = {"log": kafka.url, "topic_prefix": f"{tmp_path.name}.", "append_deadline": 20}
+    plain = embedded_settings.model_copy(update=on_kafka)
 
     def outgoing(one: Event) -> Outgoing:
         topic = EVENTS.full_name(plain.topic_prefix)
@@ -42,8 +42,8 @@ def test_events_of_every_partition_are_forwarded_once(kafka: Kafka, tmp_path: Pa
         await store.migrate()
         stop = asyncio.Event()
         aggregating = asyncio.create_task(aggregate(plain, store, stop))
-        async with receiving() as cdp:
-            settings = settings_for(plain, cdp.url, kind="interaction", **{"from": "events"})
+        settings = with_workflow(plain, kind="interaction", **{"from": "events"})
+        async with received(settings.cdp["default"].endpoint) as cdp:
             for some in (events[:30], events[30:]):
                 await producer.append([outgoing(one) for one in some])
                 run = await run_now(settings, store, "it", "live")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,13 @@ from exporter.run import Busy
 from exporter.schedule import Scheduler
 from exporter.settings import ExporterSettings
 from tests.exports.exporting import GRANTED, Site, ndjson, on_site
+from tests.exports.run_it import run_it
 from tests.rules.events import event
 
 TICK = 1_700_000_000_000
+# Processes that come from one which has imported everything already: that takes longer than the tests.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.exports.run_it"])
 
 
 async def killed_while_sending(site: Site, **workflow: Any) -> None:
@@ -31,12 +35,14 @@ async def killed_while_sending(site: Site, **workflow: Any) -> None:
     revealed["secret"] = settings.secret.get_secret_value()
     file.write_bytes(orjson.dumps(revealed))
     await site.cdp.faults({"times": 1}, {"delay": 60, "keep": True})
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.exports.run_it", str(file))
+    process = PROCESSES.Process(target=run_it, args=(file,))
+    process.start()
     async with asyncio.timeout(60):
         while sum(one["requests"] for one in await site.cdp.streams()) < 2:
             await pause(None, 0.02)
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
+    process.kill()
+    process.join(20)
+    assert process.exitcode == -signal.SIGKILL
     await site.cdp.faults()
 
 

@@ -84,6 +84,22 @@ def test_missed_ticks_are_made_up_for_by_one_run_unless_it_is_too_late(
     on_site(embedded_settings, scenario, **hourly(tmp_path, misfire_grace=600))
 
 
+def test_of_runs_within_seconds_that_had_nothing_to_send_only_the_newest_stays(
+    embedded_settings: ExporterSettings, tmp_path: Path
+) -> None:
+    async def scenario(site: Site) -> None:
+        clock = Clock()
+        scheduler = Scheduler(site.settings, site.store, clock)
+        await scheduler.due()
+        for second in range(10, 50, 10):
+            clock.at = MIDNIGHT + second * 1000
+            ((workflow, plan),) = await scheduler.due()
+            await scheduler.run(workflow, plan, asyncio.Event())
+        assert [run["accepted"] for run in await list_runs(site.store, 10)] == [0, 1]
+
+    on_site(embedded_settings, scenario, **hourly(tmp_path, every="10s"))
+
+
 def test_a_clock_that_goes_back_repeats_no_tick(embedded_settings: ExporterSettings, tmp_path: Path) -> None:
     async def scenario(site: Site) -> None:
         clock = Clock()

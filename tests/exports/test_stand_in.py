@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx2
@@ -13,16 +12,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.exports.receiving import Cdp, receiving
+from tests.exports.receiving import Cdp, Meet
 from trackway.demo.cdp import KEPT_ROWS, create_stand_in
-
-
-def meet(scenario: Callable[[Cdp], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with receiving() as cdp:
-            await scenario(cdp)
-
-    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
@@ -37,14 +28,16 @@ def meet(scenario: Callable[[Cdp], Awaitable[None]]) -> None:
         ("/faults", {}, [{"sttus": 1}], 400),
     ],
 )
-def test_it_takes_what_the_streaming_api_takes(path: str, headers: dict[str, str], body: Any, status: int) -> None:
+def test_it_takes_what_the_streaming_api_takes(
+    meet: Meet, path: str, headers: dict[str, str], body: Any, status: int
+) -> None:
     async def scenario(cdp: Cdp) -> None:
         assert (await cdp.http.post(path, json=body, headers=headers)).status_code == status
 
     meet(scenario)
 
 
-def test_the_page_shows_rows_by_stream_newest_first_and_harmless() -> None:
+def test_the_page_shows_rows_by_stream_newest_first_and_harmless(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         assert "Nothing has arrived yet" in (await cdp.http.get("/")).text
         await cdp.http.post("/stream/1", json=[{"id": "first"}, {"id": "<script>"}], headers={"x-streamid": "people"})
@@ -61,7 +54,7 @@ def test_the_page_shows_rows_by_stream_newest_first_and_harmless() -> None:
     meet(scenario)
 
 
-def test_it_keeps_the_newest_rows_and_counts_all() -> None:
+def test_it_keeps_the_newest_rows_and_counts_all(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         rows = [{"id": number} for number in range(KEPT_ROWS + 5)]
         await cdp.http.post("/stream/1", json=rows, headers={"x-streamid": "s"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -23,7 +22,7 @@ from exporter.cdp.stream import (
     Target,
 )
 from exporter.lease import pause
-from tests.exports.receiving import Cdp, receiving
+from tests.exports.receiving import Cdp, Meet
 
 
 def rows(count: int, **more: Any) -> list[Row]:
@@ -40,14 +39,6 @@ def stream_to(cdp: Cdp, stop: asyncio.Event | None = None, **target: Any) -> Str
     return Stream(made, 500, 1024 * 1024, stop or asyncio.Event(), jitter=lambda: 1.0)
 
 
-def meet(scenario: Callable[[Cdp], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with receiving() as cdp:
-            await scenario(cdp)
-
-    asyncio.run(main())
-
-
 async def failing(stream: Stream, sent: list[Row]) -> StreamError:
     with pytest.raises(StreamError) as caught:
         await stream.send(sent)
@@ -55,7 +46,7 @@ async def failing(stream: Stream, sent: list[Row]) -> StreamError:
     return caught.value
 
 
-def test_rows_arrive_with_the_headers_of_a_draft_or_without() -> None:
+def test_rows_arrive_with_the_headers_of_a_draft_or_without(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         for draft in (True, False):
             stream = stream_to(cdp, draft=draft)
@@ -68,7 +59,7 @@ def test_rows_arrive_with_the_headers_of_a_draft_or_without() -> None:
     meet(scenario)
 
 
-def test_requests_keep_to_the_limits_of_rows_and_bytes() -> None:
+def test_requests_keep_to_the_limits_of_rows_and_bytes(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         target = Target(f"{cdp.url}/stream/1", "s", draft=False)
         by_rows, by_bytes = Stream(target, 2, 10_000, asyncio.Event()), Stream(target, 100, 250, asyncio.Event())
@@ -82,7 +73,7 @@ def test_requests_keep_to_the_limits_of_rows_and_bytes() -> None:
     meet(scenario)
 
 
-def test_waits_double_up_to_the_longest_and_are_counted() -> None:
+def test_waits_double_up_to_the_longest_and_are_counted(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         await cdp.faults({"status": 503})
         error = await failing(stream_to(cdp, tries=5), rows(2))
@@ -95,7 +86,7 @@ def test_waits_double_up_to_the_longest_and_are_counted() -> None:
     meet(scenario)
 
 
-def test_a_wait_of_hours_is_left_to_the_next_run() -> None:
+def test_a_wait_of_hours_is_left_to_the_next_run(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         await cdp.faults({"status": 429, "retry_after": int(MAX_RETRY_AFTER) + 1})
         error = await failing(stream_to(cdp), rows(2))
@@ -115,17 +106,19 @@ def test_a_wait_of_hours_is_left_to_the_next_run() -> None:
         ({"status": 503}, 0, "CDP"),
     ],
 )
-def test_what_is_known_of_rows_nobody_answered_for(fault: dict[str, Any], unknown: int, origin: str) -> None:
+def test_what_is_known_of_rows_nobody_answered_for(
+    meet: Meet, fault: dict[str, Any], unknown: int, origin: str
+) -> None:
     async def scenario(cdp: Cdp) -> None:
         await cdp.faults(fault)
-        error = await failing(stream_to(cdp, tries=2, timeout=0.2), rows(2))
+        error = await failing(stream_to(cdp, tries=2, timeout=0.2 if "delay" in fault else 20.0), rows(2))
         assert isinstance(error, StreamUnavailable)
         assert (len(error.delivery.unknown), error.origin) == (unknown, origin)
 
     meet(scenario)
 
 
-def test_rows_in_doubt_may_be_let_be() -> None:
+def test_rows_in_doubt_may_be_let_be(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         await cdp.faults({"status": 500, "keep": True, "times": 1})
         stream = stream_to(cdp, resend_unknown=False)
@@ -136,7 +129,7 @@ def test_rows_in_doubt_may_be_let_be() -> None:
     meet(scenario)
 
 
-def test_a_closed_stream_leaves_rows_of_an_earlier_try_in_doubt() -> None:
+def test_a_closed_stream_leaves_rows_of_an_earlier_try_in_doubt(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         await cdp.faults({"drop": True, "keep": True, "times": 1}, {"status": 403})
         error = await failing(stream_to(cdp), rows(2))
@@ -146,7 +139,7 @@ def test_a_closed_stream_leaves_rows_of_an_earlier_try_in_doubt() -> None:
     meet(scenario)
 
 
-def test_a_row_that_is_too_large_alone_is_refused() -> None:
+def test_a_row_that_is_too_large_alone_is_refused(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         await cdp.faults({"status": 413, "max_rows": 0})
         stream = stream_to(cdp)
@@ -157,7 +150,7 @@ def test_a_row_that_is_too_large_alone_is_refused() -> None:
     meet(scenario)
 
 
-def test_reasons_hold_neither_values_of_the_row_nor_addresses() -> None:
+def test_reasons_hold_neither_values_of_the_row_nor_addresses(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         await cdp.faults({"status": 422})
         stream = stream_to(cdp)
@@ -171,7 +164,7 @@ def test_reasons_hold_neither_values_of_the_row_nor_addresses() -> None:
     meet(scenario)
 
 
-def test_a_stop_ends_the_waiting_and_sends_no_more() -> None:
+def test_a_stop_ends_the_waiting_and_sends_no_more(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         stop = asyncio.Event()
         await cdp.faults({"status": 503, "retry_after": 600})
@@ -187,7 +180,7 @@ def test_a_stop_ends_the_waiting_and_sends_no_more() -> None:
     meet(scenario)
 
 
-def test_a_date_as_retry_after_is_understood() -> None:
+def test_a_date_as_retry_after_is_understood(meet: Meet) -> None:
     async def scenario(cdp: Cdp) -> None:
         past = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
         await cdp.faults({"status": 503, "retry_after": past, "times": 1})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -13,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from eventlog.topics import REJECTED
 from tests.sdks.conftest import Collector
 from tests.sdks.lossy import losing
 from tests.sdks.messages import messages
 from tests.sdks.running import HERE, Sdk
-from tests.trackway.processes import stored, trackway
+from tests.trackway.processes import stored
 
 
 def many(count: int) -> list[dict[str, Any]]:
@@ -57,10 +57,9 @@ def test_a_retry_after_a_lost_answer_counts_once(sdk: Sdk, collector: Collector)
     assert Counter(report["delivered"]) == Counter(ids)
     assert min(proxy.retries) == 1
     assert Counter(event["id"] for event in kept(collector, ids)) == Counter(ids)
-    command = ("events", "tail", "--from", "start", "--status", "duplicate", "--json")
-    told = trackway(*command, config=collector.config)
-    twice = Counter(outcome["id"] for line in told.stdout.splitlines() if (outcome := json.loads(line))["id"] in ids)
-    assert twice
+    refused = [outcome for outcome in stored(collector.config, REJECTED) if outcome["id"] in ids]
+    assert {outcome["status"] for outcome in refused} == {"duplicate"}
+    twice = Counter(outcome["id"] for outcome in refused)
     assert set(twice.values()) == {1}
 
 

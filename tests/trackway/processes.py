@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,9 +11,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+from eventlog.log import Bounds, Partition, Record
+from eventlog.opening import open_consumer
+from eventlog.topics import EVENTS, Topic
+from trackway.settings import load
 
 PROGRAM = (sys.executable, "-m", "trackway")
 CONFIG = """\
@@ -40,10 +47,33 @@ def trackway(*arguments: str, config: Path | None = None) -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def stored(config: Path) -> list[dict[str, Any]]:
-    done = trackway("events", "tail", "--from", "start", "--json", "--pii", "--reason", "test", config=config)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def stored(config: Path, topic: Topic = EVENTS) -> list[dict[str, Any]]:
+    """What stands in a topic of the log, each with its partition and offset; no process is started for it."""
+    # In a thread of its own: Playwright may be running an event loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, _stored(config, topic)).result(60)
+
+
+async def _stored(config: Path, topic: Topic) -> list[dict[str, Any]]:
+    settings = load(config, os.environ)
+    bounds: dict[Partition, Bounds] = {}
+
+    async def begin(_: frozenset[Partition]) -> dict[Partition, int]:
+        bounds.update(await consumer.bounds())
+        return {partition: held.first for partition, held in bounds.items()}
+
+    consumer = open_consumer(settings, [topic.full_name(settings.topic_prefix)], assigned=begin)
+    await consumer.start()
+    try:
+        wanted = sum(held.next - held.first for held in bounds.values())
+        found: list[Record] = []
+        while len(found) < wanted:
+            found += [one for one in await consumer.poll(500, 1.0) if one.offset < bounds[one.partition].next]
+    finally:
+        await consumer.stop()
+    return [
+        {**json.loads(one.value or b"{}"), "partition": one.partition.number, "offset": one.offset} for one in found
+    ]
 
 
 def collecting(config: Path, program: Sequence[str] = PROGRAM) -> AbstractContextManager[str]:

@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.services.provider import VARIABLE
-from trackway.reference import groups, page
+from trackway.doctor import CHECKS
+from trackway.reference import commands_page, groups, page
 from trackway.settings import ConfigError, load
 
 PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
@@ -28,6 +29,15 @@ def refused(file: Path | None, environ: dict[str, str]) -> str:
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
     assert Path("docs/settings.md").read_text() == page(), "run `make docs`"
+
+
+def test_the_page_of_commands_is_what_the_code_says() -> None:
+    assert Path("docs/commands.md").read_text() == commands_page(), "run `make docs`"
+
+
+def test_every_check_of_the_doctor_has_its_paragraph() -> None:
+    told = re.findall(r"^\*\*(TW\d{3}) ([^*]+)\*\*", Path("docs/doctor.md").read_text(), re.MULTILINE)
+    assert dict(told) == CHECKS
 
 
 def test_a_key_without_a_description_is_refused_by_name() -> None:

@@ -117,7 +117,9 @@ class StandIn:
             self.take(account, stream, draft, rows)
         if fault is None:
             return JSONResponse({"received": len(rows)})
-        await asyncio.sleep(fault.delay)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(fault.delay):
+                await _gone(request)
         if fault.drop:
             self.refused += 1
             await _cut(request)
@@ -188,6 +190,11 @@ async def _cut(request: Request) -> None:
     connection: asyncio.Transport | None = request.scope[_CONNECTION]
     if connection is not None:
         connection.abort()
+    await _gone(request)
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -15,6 +15,12 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    _create_runs()
+    _create_rows()
+    _create_schedule()
+
+
+def _create_runs() -> None:
     op.create_table(
         "export_run",
         sa.Column("id", WORD, nullable=False),
@@ -52,6 +58,9 @@ def upgrade() -> None:
         sa.Column("resolved_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("run_id", "number"),
     )
+
+
+def _create_rows() -> None:
     op.create_table(
         "export_row",
         sa.Column("workflow_id", WORD, nullable=False),
@@ -86,6 +95,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("export_refused_run", "export_refused", ["run_id"], unique=False)
+
+
+def _create_schedule() -> None:
     op.create_table(
         "export_checkpoint",
         sa.Column("workflow_id", WORD, nullable=False),

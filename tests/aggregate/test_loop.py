@@ -1,0 +1,203 @@
+"""The loop from a real log to a real store, its outbox back into the log, and the accounts between the two."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import text
+
+from eventlog.errors import Unavailable
+from eventlog.log import Outgoing, Producer
+from eventlog.opening import open_consumer, open_producer
+from eventlog.timestamps import MINUTE_MS, now_ms
+from eventlog.topics import EVENTS, PROFILES, REJECTED, SESSIONS
+from exporter.accounts import take_accounts
+from exporter.aggregate import Progress, aggregate
+from exporter.lookup import Lookup
+from exporter.outbox import send_outbox
+from exporter.settings import ExporterSettings
+from exporter.store import Store, open_store
+from tests.console.seeds import event, outcome, outgoing
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: ExporterSettings) -> AsyncIterator[tuple[Store, Producer]]:
+    store, producer = await open_store(settings), open_producer(settings)
+    await store.migrate()
+    await producer.start()
+    try:
+        yield store, producer
+    finally:
+        await producer.stop()
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def folding(settings: ExporterSettings, store: Store) -> AsyncIterator[Progress]:
+    """An aggregator at work; its failure is the test's."""
+    stop, progress = asyncio.Event(), Progress()
+    task = asyncio.create_task(aggregate(settings, store, stop, progress))
+    try:
+        yield progress
+    finally:
+        stop.set()
+        await task
+
+
+async def append(producer: Producer, records: Sequence[Outgoing]) -> None:
+    """A topic made a moment ago may have no leader yet."""
+    for _ in range(30):
+        try:
+            await producer.append(records)
+            return
+        except Unavailable:
+            await asyncio.sleep(0.2)
+    raise AssertionError("the log never took the records")
+
+
+async def until_folded(store: Store, records: int) -> None:
+    """Until the store has reached the log's end and made every profile."""
+    async with asyncio.timeout(60):
+        while True:
+            async with store.read() as connection:
+                counted = await connection.scalar(text("SELECT COALESCE(SUM(n), 0) FROM counts"))
+                waiting = await connection.scalar(text("SELECT COUNT(*) FROM dirty"))
+            if counted >= records and not waiting:
+                return
+            await asyncio.sleep(0.05)
+
+
+def a_morning(at: int) -> list[dict[str, Any]]:
+    """Forty visitors, one of them known; a twin, and one of each outcome."""
+    bodies = [event(at + n, anonymous_id=f"visitor-{n % 40}") for n in range(200)]
+    bodies.append(event(at + 300, name="identify", kind="identify", anonymous_id="visitor-7", user_id="4711"))
+    bodies.append(bodies[0])
+    bodies += [outcome(at + n, status, "bot") for n, status in enumerate(("rejected", "filtered", "duplicate"))]
+    return bodies
+
+
+def test_what_is_in_the_log_is_in_the_store_and_the_accounts_agree(settings: ExporterSettings) -> None:
+    async def scenario() -> None:
+        async with opened(settings) as (store, producer):
+            at = now_ms()
+            bodies = a_morning(at)
+            await append(producer, [outgoing(settings, body) for body in bodies])
+            async with folding(settings, store) as progress:
+                await until_folded(store, len(bodies))
+                assert progress.problem is None
+            assert progress.counts == Counter(accepted=201, twin=1, rejected=1, filtered=1, duplicate=1)
+            start = at // MINUTE_MS * MINUTE_MS
+            accounts = await take_accounts(settings, store, start, now_ms() + MINUTE_MS)
+            assert accounts.holds
+            assert (sum(accounts.log.values()), accounts.behind) == (len(bodies), 0)
+            # What comes after the aggregator stopped is on neither side.
+            await append(producer, [outgoing(settings, event(at))])
+            accounts = await take_accounts(settings, store, start, now_ms() + MINUTE_MS)
+            assert (accounts.holds, accounts.behind) == (True, 1)
+            async with store.write() as connection:
+                await connection.execute(text("UPDATE counts SET n = n - 1 WHERE status = 'rejected'"))
+            accounts = await take_accounts(settings, store, start, now_ms() + MINUTE_MS)
+            assert [(key[2], accounts.log[key], accounts.store[key]) for key in accounts.differences] == [
+                ("rejected", 1, 0)
+            ]
+
+    asyncio.run(scenario())
+
+
+def test_an_aggregator_goes_on_where_the_last_one_ended(settings: ExporterSettings) -> None:
+    async def scenario() -> None:
+        async with opened(settings) as (store, producer):
+            at = now_ms()
+            total = 0
+            for round_ in range(3):
+                bodies = [event(at + n, anonymous_id=f"visitor-{n % 5}") for n in range(30)]
+                await append(producer, [outgoing(settings, body) for body in bodies])
+                total += len(bodies)
+                async with folding(settings, store) as progress:
+                    await until_folded(store, total)
+                assert progress.counts == Counter(accepted=30), f"round {round_}"
+            profiles = await Lookup(store, settings).recent_profiles(100)
+            assert sum(one["counts"]["events"] for one in profiles) == total
+
+    asyncio.run(scenario())
+
+
+def test_profiles_and_sessions_reach_their_topics_numbered_in_order(settings: ExporterSettings) -> None:
+    async def scenario() -> None:
+        async with opened(settings) as (store, producer):
+            at = now_ms()
+            bodies = [event(at + n, anonymous_id=f"visitor-{n % 5}") for n in range(20)]
+            await append(producer, [outgoing(settings, body) for body in bodies])
+            stop = asyncio.Event()
+            sending = asyncio.create_task(send_outbox(store, producer, stop))
+            async with folding(settings, store):
+                await until_folded(store, len(bodies))
+            topics = [topic.full_name(settings.topic_prefix) for topic in (PROFILES, SESSIONS)]
+            consumer = open_consumer(settings, topics)
+            await consumer.start()
+            last: dict[tuple[str, str], dict[str, Any]] = {}
+            numbers: list[int] = []
+            profiles = {one["id"]: one for one in await Lookup(store, settings).recent_profiles(10)}
+            async with asyncio.timeout(60):
+                while {value["id"]: value for (topic, _), value in last.items() if topic == topics[0]} != profiles:
+                    for record in await consumer.poll(100, 0.5):
+                        value = orjson.loads(record.value or b"null")
+                        numbers.append(int(dict(record.headers)["tw_seq"]))
+                        last[record.partition.topic, value["id"]] = value
+            await consumer.stop()
+            stop.set()
+            await sending
+            assert len(profiles) == 5
+            assert len(set(numbers)) == len(numbers)
+            sessions = {value["profile_id"] for (topic, _), value in last.items() if topic == topics[1]}
+            assert sessions == profiles.keys()
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_is_no_event_ends_on_the_rejected_topic_and_the_accounts_agree(
+    settings: ExporterSettings,
+) -> None:
+    async def scenario() -> None:
+        async with opened(settings) as (store, producer):
+            at = now_ms()
+            headers = (("ce_source", b"shop"), ("ce_id", b"odd"))
+            odd = Outgoing(EVENTS.full_name(settings.topic_prefix), b"0123456789abcdef", b"no json", headers, at)
+            await append(producer, [outgoing(settings, event(at)), odd])
+            stop = asyncio.Event()
+            sending = asyncio.create_task(send_outbox(store, producer, stop))
+            async with folding(settings, store) as progress:
+                # The poison record comes back as an outcome, which is counted too.
+                await until_folded(store, 3)
+            stop.set()
+            await sending
+            assert progress.counts == Counter(accepted=1, poison=2)
+            rejected = REJECTED.full_name(settings.topic_prefix)
+            told = await Lookup(store, settings).where("odd")
+            assert [(one["status"], one["reason"], one["topic"] == rejected) for one in told] == [
+                ("poison", "not_json", False), ("poison", "not_json", True)
+            ]  # fmt: skip
+            start = at // MINUTE_MS * MINUTE_MS
+            assert (await take_accounts(settings, store, start, now_ms() + MINUTE_MS)).holds
+
+    asyncio.run(scenario())
+
+
+def test_a_log_that_lost_what_was_not_yet_folded_stops_the_aggregator(settings: ExporterSettings) -> None:
+    async def scenario() -> None:
+        async with opened(settings) as (store, producer):
+            await append(producer, [outgoing(settings, event(now_ms()))])
+            async with folding(settings, store):
+                await until_folded(store, 1)
+            async with store.write() as connection:
+                await connection.execute(text("UPDATE position SET next = 1000000 WHERE next > 0"))
+            with pytest.raises(ValueError, match="1000000"):
+                await asyncio.wait_for(aggregate(settings, store, asyncio.Event()), 60)
+
+    asyncio.run(scenario())
