@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -129,6 +130,21 @@ def test_the_basket_is_told_whole_once_a_change(http: httpx2.Client) -> None:
     add(http, "LF-101", 0, change="set")
     ((_, _, emptied),) = calls(add(http, "LF-104", 0, change="set"))
     assert (emptied["items"], emptied["basket_id"]) == ([], told["basket_id"])
+
+
+def test_the_documentation_says_what_each_page_tells(http: httpx2.Client) -> None:
+    rows = re.findall(r"^\| `(/\S*)` \| `(\w+)`", Path("docs/demo.md").read_text(), re.MULTILINE)
+    assert {name for _, name in rows} == {"visit", "search", "contentvisit", "basket", "identify", "buy"}
+    # Each page is asked for the way the page says it comes about.
+    ways: dict[str, Callable[[], httpx2.Response]] = {
+        "/basket": lambda: add(http, "LF-101"),
+        "/checkout": lambda: sign_in(http, "?then=checkout"),
+        "/thanks": lambda: order(http),
+    }
+    for path, name in rows:
+        answer = ways[path]() if path in ways else http.get(path)
+        ((command, *told),) = calls(answer)
+        assert (answer.url.path, told[0] if command == "track" else command) == (path.partition("?")[0], name)
 
 
 def test_a_product_comes_nine_times_at_most_and_not_when_sold_out(http: httpx2.Client) -> None:
