@@ -16,7 +16,7 @@ IdentifierKind = Literal["user", "ruid", "email", "anon"]
 
 @_strict
 class Session(TypedDict, total=False):
-    """One visit. Readers upsert by (id, revision) and drop the lower revision; `deleted` ends an id for good."""
+    """One visit. Readers keep the highest revision of each id, over all profiles; one that is `deleted` is no more."""
 
     id: Required[Text]
     revision: Required[int]

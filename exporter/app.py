@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import secrets
 import traceback
@@ -10,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -29,6 +27,7 @@ from exporter.console.routes import console_routes
 from exporter.console.start import SenderInfo
 from exporter.console.tail import LogReader
 from exporter.console.views import Console
+from exporter.health import health_routes
 from exporter.lookup import Lookup
 from exporter.openapi import document
 from exporter.problem import Problem, of_status
@@ -36,8 +35,6 @@ from exporter.settings import ExporterSettings
 from exporter.store import STORE_AWAY, Store
 
 __all__ = ["SECURITY_HEADERS", "AdminApp", "SenderInfo", "create_admin_app"]
-
-_READY_SECONDS: Final = 2.0
 
 SECURITY_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -97,7 +94,8 @@ def create_admin_app(
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("/console", 303)),
-            *_platform_routes(lookup, sign_in),
+            *health_routes(store),
+            _openapi(sign_in),
             *api_routes(Api(settings, store), sign_in),
             *console_routes(console, door, renderer),
         ],
@@ -109,33 +107,14 @@ def create_admin_app(
     return AdminApp(app, reader)
 
 
-def _platform_routes(lookup: Lookup, sign_in: SignIn) -> list[BaseRoute]:
+def _openapi(sign_in: SignIn) -> Route:
     published = document(importlib.metadata.version("trackway"))
-
-    async def health(request: Request) -> Response:
-        return json_answer({"status": "up"})
-
-    async def ready(request: Request) -> Response:
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await lookup.positions()
-        except STORE_AWAY:
-            return json_answer({"ready": False, "reason": "the store does not answer"}, 503)
-        return json_answer({"ready": True, "reason": "ready"})
 
     async def openapi(request: Request) -> Response:
         require_token(request, sign_in)
         return json_answer(published)
 
-    async def metrics(request: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-    return [
-        Route("/health", health),
-        Route("/ready", ready),
-        Route("/openapi.json", openapi),
-        Route("/metrics", metrics),
-    ]
+    return Route("/openapi.json", openapi)
 
 
 def _answering(door: Door, renderer: Renderer) -> Answering:

@@ -16,6 +16,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from collector.app import Collector, create_app
+from eventlog.errors import Unavailable
 from eventlog.provision import provision
 from exporter.schedule import schedule
 from trackway.demo.site import create_demo
@@ -121,7 +122,8 @@ class _Child:
 
 @contextlib.asynccontextmanager
 async def _aggregator(settings: Settings, arguments: Namespace, stop: asyncio.Event) -> AsyncIterator[None]:
-    """The aggregator's process: started again when it dies, stopped at the block's end."""
+    """The aggregator's process: started again when it dies, stopped at the block's end. Raises Unavailable at the end
+    where it did not start, in several tries."""
     child = await _start(arguments)
     watching = asyncio.create_task(_keep_alive(child, arguments, stop))
     try:
@@ -138,6 +140,8 @@ async def _aggregator(settings: Settings, arguments: Namespace, stop: asyncio.Ev
         except TimeoutError:
             child.process.kill()
             await child.process.wait()
+    if not watching.cancelled():
+        watching.result()
 
 
 async def _start(arguments: Namespace) -> _Child:
@@ -159,9 +163,8 @@ async def _keep_alive(child: _Child, arguments: Namespace, stop: asyncio.Event) 
         failed = code > 0 and time.monotonic() - child.begun < _YOUNG_SECONDS
         young = young + 1 if failed else 0
         if young >= _YOUNG_ENDS:
-            _log.error("aggregator_does_not_start", exit_code=code)
             stop.set()
-            return
+            raise Unavailable(f"the aggregator ended {young} times with exit code {code}; its messages above say why")
         _log.warning("aggregator_ended", exit_code=code, again_in_seconds=min(young, 1))
         await asyncio.sleep(min(young, 1))
         started = await _start(arguments)

@@ -6,31 +6,16 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.end_to_end.installation import Installation, cluster, embedded, eventually
-from tests.services import Kafka, Postgres
+from tests.end_to_end.installation import Installation, eventually
 
 EVENTS, BATCH, KILLS = 10_000, 50, 5
 # So few that all their profiles fit one answer of the API.
 VISITORS = 100
-
-
-@pytest.fixture(params=["embedded", "cluster"])
-def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    if request.param == "embedded":
-        with embedded(tmp_path) as running:
-            yield running
-        return
-    kafka: Kafka = request.getfixturevalue("kafka")
-    postgres: Postgres = request.getfixturevalue("postgres")
-    with cluster(tmp_path, kafka.url, postgres.new_database()) as running:
-        yield running
 
 
 def messages(first: int) -> list[dict[str, Any]]:

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.demo.walk import Walk, walk_through
-from tests.end_to_end.installation import Installation, cluster, embedded, eventually
-from tests.services import Kafka, Postgres
+from tests.end_to_end.installation import Installation, eventually
 from tests.trackway.processes import stored
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(params=["embedded", "cluster"])
-def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    if request.param == "embedded":
-        with embedded(tmp_path) as running:
-            yield running
-        return
-    kafka: Kafka = request.getfixturevalue("kafka")
-    postgres: Postgres = request.getfixturevalue("postgres")
-    with cluster(tmp_path, kafka.url, postgres.new_database()) as running:
-        yield running
 
 
 @pytest.fixture
