@@ -25,12 +25,19 @@ class Evidence:
     def __init__(self, connection: AsyncConnection, rules: Rules) -> None:
         self._connection = connection
         self._rules = rules
+        # Read once: what is committed meanwhile leaves marks of its own.
+        self._read: dict[int, list[Member]] = {}
 
     async def members(self, vids: Iterable[int]) -> Visitors:
         """All members of the visitors, by visitor's key."""
+        wanted = set(vids)
+        unread = wanted - self._read.keys()
+        self._read |= {vid: [] for vid in unread}
+        for vid, body in await rows_among(self._connection, "SELECT vid, body FROM timeline", "vid", unread):
+            self._read[vid] += decode_members(body)
         visitors: defaultdict[str, list[Member]] = defaultdict(list)
-        for _, body in await rows_among(self._connection, "SELECT vid, body FROM timeline", "vid", vids):
-            for member in decode_members(body):
+        for vid in wanted:
+            for member in self._read[vid]:
                 visitors[member.visitor_key or ""].append(member)
         return dict(visitors)
 

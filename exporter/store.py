@@ -112,7 +112,7 @@ async def rows_among(connection: AsyncConnection, select: str, column: str, of: 
     if not listed:
         return []
     statement = text(f"{select} WHERE {among(connection, column, 'those')}")
-    return list(await connection.execute(statement, {"those": values(connection, listed)}))
+    return list((await connection.execute(statement, {"those": values(connection, listed)})).all())
 
 
 def may_be_retried(error: DBAPIError) -> bool:

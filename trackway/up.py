@@ -25,6 +25,7 @@ from trackway.services import (
     ADMIN_LISTEN,
     all_of,
     listening,
+    look_for_garbage_less_often,
     only_collector,
     open_sign_in,
     opened_admin,
@@ -67,6 +68,7 @@ async def up(settings: Settings, arguments: Namespace) -> None:
                 if admin_sock is not sock:
                     works.append(serve(admin, admin_sock, stop, settings.drain_time))
                 works.append(schedule(settings, store, stop))
+                look_for_garbage_less_often()
                 steps.done("collector, exports, API, console", public)
                 _print_addresses(public, admin_url, sign_in.sign_in_link(admin_url), demo=arguments.demo)
                 await all_of(works)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from exporter.tables import METADATA
+from exporter.ledger import RUN
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=METADATA,
+    # The ledger's tables hang on the same metadata as all others.
+    target_metadata=RUN.metadata,
     transactional_ddl=True,
     compare_type=True,
 )

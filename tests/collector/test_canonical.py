@@ -82,7 +82,7 @@ def context(server_key: bool, protocol: str) -> Context:
     )  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(messages() | values, min_size=1, max_size=4), contexts | values, times | scalars, st.booleans())
 def test_every_record_is_what_its_topic_documents(batch: list[Any], shared: Any, at: Any, server_key: bool) -> None:
     path = "/v1/batch" if server_key else "/tw/e"
