@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import text
 
-from eventlog.errors import Unavailable
 from eventlog.log import Outgoing, Producer
 from eventlog.opening import open_consumer, open_producer
 from eventlog.timestamps import MINUTE_MS, now_ms
@@ -50,17 +49,6 @@ async def folding(settings: ExporterSettings, store: Store) -> AsyncIterator[Pro
         await task
 
 
-async def append(producer: Producer, records: Sequence[Outgoing]) -> None:
-    """A topic made a moment ago may have no leader yet."""
-    for _ in range(30):
-        try:
-            await producer.append(records)
-            return
-        except Unavailable:
-            await asyncio.sleep(0.2)
-    raise AssertionError("the log never took the records")
-
-
 async def until_folded(store: Store, records: int) -> None:
     """Until the store has reached the log's end and made every profile."""
     async with asyncio.timeout(60):
@@ -87,7 +75,7 @@ def test_what_is_in_the_log_is_in_the_store_and_the_accounts_agree(settings: Exp
         async with opened(settings) as (store, producer):
             at = now_ms()
             bodies = a_morning(at)
-            await append(producer, [outgoing(settings, body) for body in bodies])
+            await producer.append([outgoing(settings, body) for body in bodies])
             async with folding(settings, store) as progress:
                 await until_folded(store, len(bodies))
                 assert progress.problem is None
@@ -97,7 +85,7 @@ def test_what_is_in_the_log_is_in_the_store_and_the_accounts_agree(settings: Exp
             assert accounts.holds
             assert (sum(accounts.log.values()), accounts.behind) == (len(bodies), 0)
             # What comes after the aggregator stopped is on neither side.
-            await append(producer, [outgoing(settings, event(at))])
+            await producer.append([outgoing(settings, event(at))])
             accounts = await take_accounts(settings, store, start, now_ms() + MINUTE_MS)
             assert (accounts.holds, accounts.behind) == (True, 1)
             async with store.write() as connection:
@@ -117,7 +105,7 @@ def test_an_aggregator_goes_on_where_the_last_one_ended(settings: ExporterSettin
             total = 0
             for round_ in range(3):
                 bodies = [event(at + n, anonymous_id=f"visitor-{n % 5}") for n in range(30)]
-                await append(producer, [outgoing(settings, body) for body in bodies])
+                await producer.append([outgoing(settings, body) for body in bodies])
                 total += len(bodies)
                 async with folding(settings, store) as progress:
                     await until_folded(store, total)
@@ -133,7 +121,7 @@ def test_profiles_and_sessions_reach_their_topics_numbered_in_order(settings: Ex
         async with opened(settings) as (store, producer):
             at = now_ms()
             bodies = [event(at + n, anonymous_id=f"visitor-{n % 5}") for n in range(20)]
-            await append(producer, [outgoing(settings, body) for body in bodies])
+            await producer.append([outgoing(settings, body) for body in bodies])
             stop = asyncio.Event()
             sending = asyncio.create_task(send_outbox(store, producer, stop))
             async with folding(settings, store):
@@ -169,7 +157,7 @@ def test_a_record_that_is_no_event_ends_on_the_rejected_topic_and_the_accounts_a
             at = now_ms()
             headers = (("ce_source", b"shop"), ("ce_id", b"odd"))
             odd = Outgoing(EVENTS.full_name(settings.topic_prefix), b"0123456789abcdef", b"no json", headers, at)
-            await append(producer, [outgoing(settings, event(at)), odd])
+            await producer.append([outgoing(settings, event(at)), odd])
             stop = asyncio.Event()
             sending = asyncio.create_task(send_outbox(store, producer, stop))
             async with folding(settings, store) as progress:
@@ -192,7 +180,7 @@ def test_a_record_that_is_no_event_ends_on_the_rejected_topic_and_the_accounts_a
 def test_a_log_that_lost_what_was_not_yet_folded_stops_the_aggregator(settings: ExporterSettings) -> None:
     async def scenario() -> None:
         async with opened(settings) as (store, producer):
-            await append(producer, [outgoing(settings, event(now_ms()))])
+            await producer.append([outgoing(settings, event(now_ms()))])
             async with folding(settings, store):
                 await until_folded(store, 1)
             async with store.write() as connection:
