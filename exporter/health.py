@@ -51,7 +51,7 @@ def health_app(store: Store, problem: Problem) -> Starlette:
 async def _store_problem(store: Store) -> str | None:
     try:
         async with asyncio.timeout(_READY_SECONDS), store.read() as connection:
-            await connection.execute(text("SELECT 1"))
+            await connection.execute(text("SELECT 1 FROM position LIMIT 1"))
     except STORE_AWAY:
         return "the store does not answer"
     return None
