@@ -38,6 +38,10 @@ _PRAGMAS: Final = (
 _AGAIN: Final = frozenset({"40001", "40P01", "23505"})
 
 
+class Disconnected(ConnectionError):  # noqa: N818 - what happened
+    """The database ended a connection in the middle of its work, which may or may not have been committed."""
+
+
 class Store:
     """One open database."""
 
@@ -51,14 +55,14 @@ class Store:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements all see the same moment."""
         level = {} if self.dialect == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-        async with self._engine.connect() as connection:
+        async with _telling_disconnection(), self._engine.connect() as connection:
             await connection.execution_options(**level)
             yield connection
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back when the block raises."""
-        async with contextlib.AsyncExitStack() as stack:
+        async with _telling_disconnection(), contextlib.AsyncExitStack() as stack:
             if self.dialect == "sqlite":
                 await stack.enter_async_context(self._writing)
             connection = await stack.enter_async_context(self._engine.connect())
@@ -79,6 +83,17 @@ class Store:
     async def close(self) -> None:
         """Let the connections go."""
         await self._engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _telling_disconnection() -> AsyncIterator[None]:
+    # asyncpg has many errors for it, and SQLAlchemy makes most of them one that says nothing.
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated and not isinstance(error, STORE_AWAY):
+            raise Disconnected("the database ended the connection") from error
+        raise
 
 
 async def open_store(settings: ExporterSettings) -> Store:

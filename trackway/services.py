@@ -34,8 +34,8 @@ class CannotListen(Exception):  # noqa: N818 - what happened
 
 
 def look_for_garbage_less_often() -> None:
-    """Have Python look for cycles of garbage less often: what comes and goes here has none, and looking costs a fifth
-    of the time of a busy process."""
+    """Have Python look for cycles of garbage less often: what comes and goes here has hardly any, and looking took a
+    tenth and more of a busy aggregator's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
