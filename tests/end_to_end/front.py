@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.serving import served
 from trackway.demo.shop import create_shop
-from trackway.serving import Dispatch, bind, serve
+from trackway.serving import Dispatch
 
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "date"}
 
@@ -42,24 +41,11 @@ def passing_on(to: str, client: httpx2.AsyncClient) -> ASGIApp:
 @contextlib.contextmanager
 def front(port: int, collector: str) -> Iterator[None]:
     """The demo shop on `port`, its /tw at `collector`, for the length of a block."""
-    started = threading.Event()
-    stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        stops.append((asyncio.get_running_loop(), stop))
-        with contextlib.closing(bind(f"127.0.0.1:{port}")) as sock:
-            sock.listen()
-            started.set()
-            async with httpx2.AsyncClient(timeout=10) as client:
-                await serve(Dispatch(create_shop("wk_shop"), {"tw": passing_on(collector, client)}), sock, stop, 1)
+    @contextlib.asynccontextmanager
+    async def opened(_: str) -> AsyncIterator[ASGIApp]:
+        async with httpx2.AsyncClient(timeout=10) as client:
+            yield Dispatch(create_shop("wk_shop"), {"tw": passing_on(collector, client)})
 
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
-    thread.start()
-    assert started.wait(30)
-    try:
+    with served(opened, f"127.0.0.1:{port}"):
         yield
-    finally:
-        for loop, stop in stops:
-            loop.call_soon_threadsafe(stop.set)
-        thread.join(30)

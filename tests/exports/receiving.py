@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx2
+from starlette.types import ASGIApp
 
+from tests.serving import served
 from trackway.demo.cdp import create_stand_in
-from trackway.serving import address_of, bind, serve
 
 
 class Cdp:
@@ -44,19 +44,13 @@ class Cdp:
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
     """A stand-in in a thread of its own, for many tests; its URL."""
-    sock = bind("127.0.0.1:0")
-    # Who comes before the server serves is to wait, not to be turned away.
-    sock.listen()
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(create_stand_in(), sock, stop, 1.0),))
-    thread.start()
-    try:
-        yield f"http://{address_of(sock)}"
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
-        loop.close()
-        sock.close()
+
+    @contextlib.asynccontextmanager
+    async def opened(_: str) -> AsyncIterator[ASGIApp]:
+        yield create_stand_in()
+
+    with served(opened) as url:
+        yield url
 
 
 @contextlib.asynccontextmanager
