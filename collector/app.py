@@ -11,10 +11,11 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from collector.cors import Answer, preflight
-from collector.endpoints import Intake, problem
+from collector.endpoints import Intake
 from collector.protocols import PATHS
 from collector.settings import CollectorSettings, Source
 from collector.sources import Sources
+from collector.statuses import problem
 from eventlog.log import Producer
 from eventlog.topics import TOPICS, json_schema
 
@@ -67,7 +68,7 @@ class Collector:
         if is_post_path and method == "OPTIONS":
             return preflight(headers, self._intake.sources.origins)
         if is_post_path:
-            return Answer(405, problem(405, "method", "send events by POST"), [(b"allow", b"POST, OPTIONS")])
+            return Answer(405, problem("method", "send events by POST"), [(b"allow", b"POST, OPTIONS")])
         if method in ("GET", "HEAD"):
             if path == "/ready":
                 return self._ready()
@@ -75,7 +76,7 @@ class Collector:
                 return _unless_known(self._script, headers)
             if path in self._gets:
                 return self._gets[path]
-        return Answer(404, problem(404, "not_found", "nothing is served here"))
+        return Answer(404, problem("not_found"))
 
     def _ready(self) -> Answer:
         reason = "stopping" if self.stopping else self._producer.unready()

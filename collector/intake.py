@@ -9,23 +9,23 @@ import hmac
 import uuid
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from collector import commerce
 from collector.consent import verdict, with_signals
-from collector.decode import NotANumber
 from collector.event_time import event_time, read_time
 from collector.page import campaign_of, page_of
 from collector.sent import Parsed, Refused, Sent, without_blanks
 from collector.settings import Limits
+from collector.shape import check_names, check_size, check_values
 from eventlog import identifiers
 from eventlog.errors import FilteredReason, Rejected
 from eventlog.event import MAX_ID_CHARACTERS, Channel, Client, Event
 from eventlog.identifiers import email_in_ruid, normalise
 from eventlog.log import Headers, Outgoing
-from eventlog.outcome import Outcome, Status
+from eventlog.outcome import MAX_PATH_CHARACTERS, Outcome, Status
 from eventlog.timestamps import format_ms
 
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
@@ -118,8 +118,7 @@ def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
     event = sent.event
     event_id = event.get("id") or str(uuid.uuid4())
     try:
-        if len(event_id) > MAX_ID_CHARACTERS:
-            raise Rejected("too_long", f"{sent.path}.messageId".lstrip("."), "an id has 256 characters at most")
+        check_names(event_id, event["name"], sent.path)
         event["id"] = event_id
         _complete(sent, event, sent_at, context)
         reason = _why_not(event, context)
@@ -130,8 +129,7 @@ def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
             }  # fmt: skip
             return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
         value = orjson.dumps(event)
-        if len(value) > context.limits.event_bytes:
-            raise Rejected("too_large", sent.path, f"an event has {context.limits.event_bytes} bytes at most")
+        check_size(sent, len(value), context.limits)
     except Rejected as error:
         return _refused(error, event_id, "", context)
     record = Outgoing(context.topics.events, record_key(event, context.secret), value, _headers(event), context.now)
@@ -155,10 +153,10 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
         event["identifiers"] = {"email": email}
     properties = event.get("properties", {})
     if properties:
-        _walk(properties, sent.properties_path, context.limits.depth)
+        check_values(properties, sent.properties_path, context.limits.depth)
         event["properties"] = without_blanks(properties)
     if "traits" in event:
-        _walk(event["traits"], f"{sent.path}.traits".lstrip("."), context.limits.depth)
+        check_values(event["traits"], f"{sent.path}.traits".lstrip("."), context.limits.depth)
     commerce.lift(event, sent.meaning, properties, sent.properties_path)
     if "page" in event:
         campaign = campaign_of(event)
@@ -178,37 +176,20 @@ def _why_not(event: Event, context: Context) -> FilteredReason | None:
     return reason or ("bot" if context.filter_bots and "bot" in context.client else None)
 
 
-_NOT_FLAT: Final = frozenset((dict, list, NotANumber))
-
-
-def _walk(value: Any, path: str, depth: int) -> None:
-    """Depth, and numbers JSON does not have."""
-    if depth < 0:
-        raise Rejected("too_deep", path, "objects and lists stand too deep inside each other")
-    is_list = isinstance(value, list)
-    if _NOT_FLAT.isdisjoint(map(type, value if is_list else value.values())):
-        return
-    for key, one in enumerate(value) if is_list else value.items():
-        if type(one) in _NOT_FLAT:
-            where = f"{path}[{key}]" if is_list else f"{path}.{key}"
-            if isinstance(one, NotANumber):
-                raise Rejected("not_a_number", where, "NaN and infinities are no numbers in JSON")
-            _walk(one, where, depth - 1)
-
-
 def _refused(error: Rejected, event_id: str | None, prefix: str, context: Context) -> Receipt:
     outcome: Outcome = {
         "status": "rejected", "reason": error.reason, "source": context.source, "message": error.message,
         "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
+    event_id, path = event_id and event_id[:MAX_ID_CHARACTERS], error.path[:MAX_PATH_CHARACTERS]
     if event_id:
-        outcome["id"] = event_id[:256]
-    if error.path:
-        outcome["path"] = error.path
+        outcome["id"] = event_id
+    if path:
+        outcome["path"] = path
     if prefix:
         outcome["prefix"] = prefix
     record = outcome_record(outcome, event_id or context.source, context)
-    return Receipt(event_id, "rejected", record, error.reason, error.path, error.message)
+    return Receipt(event_id, "rejected", record, error.reason, path, error.message)
 
 
 def outcome_record(outcome: Outcome, key: str, context: Context) -> Outgoing:
@@ -227,9 +208,14 @@ def record_key(event: Event, secret: bytes) -> bytes:
     )
 
 
+def _person_key(kind: identifiers.Kind, value: str | None, secret: bytes) -> bytes | None:
+    # What is longer identifies nobody, and must not stay in memory.
+    return _known_key(kind, value, secret) if value and len(value) <= MAX_ID_CHARACTERS else None
+
+
 # A visitor sends many events, most of them soon after one another.
 @lru_cache(maxsize=16_384)
-def _person_key(kind: identifiers.Kind, value: str | None, secret: bytes) -> bytes | None:
+def _known_key(kind: identifiers.Kind, value: str, secret: bytes) -> bytes | None:
     one = normalise(kind, value)
     return pseudonym(kind, one, secret) if one else None
 

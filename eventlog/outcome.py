@@ -13,6 +13,7 @@ Status = Literal["accepted", "duplicate", "filtered", "rejected"]
 
 # How much of a rejected event is kept, in characters of its JSON.
 MAX_PREFIX_CHARACTERS: Final = 1024
+MAX_PATH_CHARACTERS: Final = 512
 
 
 @with_config(ConfigDict(extra="forbid"))

@@ -49,7 +49,7 @@ async def collect(settings: Settings) -> None:
             look_for_garbage_less_often()
             log = "Kafka" if settings.is_kafka else settings.log_folder
             say(f"Ready: http://{address_of(sock)} (collector, log: {log})")
-            await serve(app, sock, stop, settings.drain_time)
+            await serve(app, sock, stop, settings.drain_time, settings.connections)
 
 
 async def aggregate(settings: Settings, *, child: bool = False) -> None:
@@ -64,7 +64,11 @@ async def aggregate(settings: Settings, *, child: bool = False) -> None:
             await all_of(works)
             return
         with listening(settings.aggregate.listen) as sock:
-            works.append(serve(health_app(store, lambda: progress.problem), sock, stop, settings.drain_time))
+            works.append(
+                serve(
+                    health_app(store, lambda: progress.problem), sock, stop, settings.drain_time, settings.connections
+                )
+            )
             say(f"Ready: http://{address_of(sock)} (aggregator, store: {store.dialect})")
             await all_of(works)
 
@@ -79,7 +83,9 @@ async def export(settings: Settings) -> None:
                 say(f"Ready: {address} (exports, API, console, store: {store.dialect})")
                 if not settings.admin.token.get_secret_value():
                     say(f"Console: {sign_in.sign_in_link(address)}")
-                await all_of([serve(app, sock, stop, settings.drain_time), schedule(settings, store, stop)])
+                await all_of(
+                    [serve(app, sock, stop, settings.drain_time, settings.connections), schedule(settings, store, stop)]
+                )
 
 
 async def all_of(works: Sequence[Awaitable[None]]) -> None:

@@ -7,9 +7,13 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from trackway.connections import Connections
+from trackway.limits import ConnectionLimits
 
 
 class Dispatch:
@@ -63,12 +67,15 @@ def address_of(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_time: float) -> None:
+async def serve(
+    app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_time: float, limits: ConnectionLimits | None = None
+) -> None:
     """Serve `app` until `stop` is set; then finish what is in flight, for at most `drain_time` seconds."""
+    connections = Connections(limits or ConnectionLimits())
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=cast(type[asyncio.Protocol], connections.protocol),
         ws="none",
         lifespan="off",
         log_level="warning",
@@ -77,14 +84,16 @@ async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_ti
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, int(drain_time)),
         # A browser's tab may stay a while between two batches; a new connection costs it two round trips.
-        timeout_keep_alive=75,
+        timeout_keep_alive=connections.limits.idle_seconds,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    sweeping = asyncio.create_task(connections.sweep())
+    await asyncio.wait({serving, stopped, sweeping}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopped.cancel()
+    sweeping.cancel()
     await serving
     if not stop.is_set():
         raise RuntimeError("the HTTP server ended by itself")

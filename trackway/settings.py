@@ -12,13 +12,14 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Self, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
 from collector.settings import CollectorSettings
 from exporter.settings import ExporterSettings
+from trackway.limits import ConnectionLimits
 
 DEFAULT_FILE = Path("trackway.yml")
 # What `up --demo` runs with where no settings are given.
@@ -33,6 +34,14 @@ KeyPath = tuple[str | int, ...]
 
 class Settings(CollectorSettings, ExporterSettings):
     """All settings of an installation."""
+
+    connections: ConnectionLimits = Field(ConnectionLimits(), description="HTTP connections, of each listener.")
+
+    @model_validator(mode="after")
+    def _bodies_are_answered_before_they_are_cut(self) -> Self:
+        if self.connections.body_seconds <= self.limits.body_seconds:
+            raise ValueError("connections.body_seconds must be larger than limits.body_seconds, which answers first")
+        return self
 
 
 class ConfigError(Exception):

@@ -64,9 +64,9 @@ async def up(settings: Settings, arguments: Namespace) -> None:
             ):
                 steps.done("aggregator", "a process of its own")
                 app = _public(settings, collector, admin if admin_sock is sock else None, demo=arguments.demo)
-                works = [serve(app, sock, stop, settings.drain_time)]
+                works = [serve(app, sock, stop, settings.drain_time, settings.connections)]
                 if admin_sock is not sock:
-                    works.append(serve(admin, admin_sock, stop, settings.drain_time))
+                    works.append(serve(admin, admin_sock, stop, settings.drain_time, settings.connections))
                 works.append(schedule(settings, store, stop))
                 look_for_garbage_less_often()
                 steps.done("collector, exports, API, console", public)

@@ -133,7 +133,7 @@ _SUCCESS: Final = b'{"success":true,"receipts":'
 def parse(body: Any, path: str, limit: int) -> Parsed:
     """The events of a batch or of a single message. Raises BadBody (400, 413)."""
     if not isinstance(body, dict):
-        raise BadBody(400, "invalid_json", "the body must be a JSON object")
+        raise BadBody("invalid_json", "the body must be a JSON object")
     parsed = Parsed("trackway" if path == "/tw/e" else "segment", [])
     parsed.sent_at, parsed.received_at = _text(body.get("sentAt")), _text(body.get("receivedAt"))
     parsed.write_key = _text(body.get("writeKey"))
@@ -141,9 +141,9 @@ def parse(body: Any, path: str, limit: int) -> Parsed:
     if kind is None and ("batch" in body or path != "/tw/e"):
         messages, is_batch = body.get("batch"), True
         if not isinstance(messages, list):
-            raise BadBody(400, "invalid_json", "`batch` must be a list of messages")
+            raise BadBody("invalid_json", "`batch` must be a list of messages")
         if len(messages) > limit:
-            raise BadBody(413, "too_many_events", f"a batch holds {limit} events at most; send smaller ones")
+            raise BadBody("too_many_events", f"a batch holds {limit} events at most; send smaller ones")
     else:
         messages, is_batch = [body], False
     shared: Context = _context(body["context"]) if is_batch and isinstance(body.get("context"), dict) else {}
@@ -164,7 +164,13 @@ def answer(receipts: list[dict[str, Any]]) -> bytes:
 
 def prefix_of(message: Any) -> str:
     """The beginning of a refused event, for whoever looks for the reason."""
-    return orjson.dumps(message, default=str).decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS]
+    try:
+        written = orjson.dumps(message, default=str)
+    except orjson.JSONEncodeError:
+        # Nested deeper than is written: its outermost texts and numbers tell what it was.
+        flat = message.items() if isinstance(message, dict) else ()
+        written = orjson.dumps({name: one for name, one in flat if isinstance(one, str | int | float)})
+    return written.decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS]
 
 
 def _read(value: Any, path: str, kind: Kind | None, shared: Context) -> Sent:

@@ -1,0 +1,92 @@
+"""A request's body, read within size and time, and within what all bodies together may hold of memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.types import Receive
+
+from collector.decode import BadBody
+from collector.decompress import GZIP_MAGIC, decompress
+from collector.settings import Limits
+from collector.statuses import Overload
+
+# The last quarter of the bytes in flight is for bodies up to this size: many large ones, or slow ones, never keep out
+# the small ones that pages send.
+_SMALL: Final = 65_536
+# What an event takes while it is worked on, beside the bytes of the body it came in.
+RECORD_BYTES: Final = 1024
+
+
+class Flight:
+    """The bytes of all requests being worked on, in this process."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+
+class Held:
+    """One request's share of the bytes in flight."""
+
+    __slots__ = ("_flight", "size")
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+        self.size = 0
+
+    def take(self, size: int) -> None:
+        """Hold `size` bytes more. Raises Overload where that is more than there may be."""
+        flight = self._flight
+        limit = flight.limit if self.size + size <= _SMALL else flight.limit * 3 // 4
+        if flight.held + size > limit:
+            raise Overload("too_many_bytes", "too many bytes are being worked on; send the same again")
+        flight.held += size
+        self.size += size
+
+    def give_back(self) -> None:
+        """Everything, at the end."""
+        self._flight.held -= self.size
+        self.size = 0
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive, limits: Limits, held: Held) -> bytes | bytearray:
+    """The decompressed body, counted in `held` as it arrives. Raises BadBody, Overload."""
+    if int(headers.get(b"content-length", 0)) > limits.body_bytes:
+        raise _too_large(limits)
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            body = await _arriving(receive, limits, held)
+    except TimeoutError:
+        raise BadBody("slow_body", f"a body has {limits.body_seconds:g} s to arrive") from None
+    encoding = headers.get(b"content-encoding")
+    if encoding is None and not body.startswith(GZIP_MAGIC):
+        return body
+    plain = decompress(body, (encoding or b"").decode("latin-1"), limits.body_bytes, limits.ratio)
+    if plain is not body:
+        held.take(len(plain))
+    return plain
+
+
+async def _arriving(receive: Receive, limits: Limits, held: Held) -> bytes | bytearray:
+    whole: bytes | bytearray = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadBody("cut_off")
+        part: bytes = message.get("body", b"")
+        if len(whole) + len(part) > limits.body_bytes:
+            raise _too_large(limits)
+        held.take(len(part))
+        if not message.get("more_body", False) and not whole:
+            return part
+        # One growing piece: a list of parts would cost a slow sender's body forty times its size.
+        whole = whole or bytearray()
+        whole += part
+        if not message.get("more_body", False):
+            return whole
+
+
+def _too_large(limits: Limits) -> BadBody:
+    return BadBody("body_too_large", f"a body has {limits.body_bytes} bytes at most; send smaller batches")
