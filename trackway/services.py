@@ -13,6 +13,8 @@ from collector.app import create_app
 from eventlog.embedded import lock_writer
 from eventlog.log import Producer
 from eventlog.opening import open_producer
+from eventlog.proxies import Proxies
+from eventlog.security_headers import FOR_DATA
 from exporter.aggregate import Progress
 from exporter.aggregate import aggregate as fold_the_log
 from exporter.app import AdminApp, SenderInfo, create_admin_app
@@ -23,7 +25,7 @@ from exporter.outbox import send_outbox
 from exporter.schedule import schedule
 from exporter.store import Store, open_store
 from trackway.printing import say
-from trackway.serving import address_of, bind, serve, stopping
+from trackway.serving import WithHeaders, address_of, bind, serve, stopping
 from trackway.settings import ConfigError, Settings
 
 ADMIN_LISTEN = "127.0.0.1:8081"
@@ -63,12 +65,9 @@ async def aggregate(settings: Settings, *, child: bool = False) -> None:
             works.append(_stop_with_stdin(stop))
             await all_of(works)
             return
+        health = WithHeaders(health_app(store, lambda: progress.problem), FOR_DATA)
         with listening(settings.aggregate.listen) as sock:
-            works.append(
-                serve(
-                    health_app(store, lambda: progress.problem), sock, stop, settings.drain_time, settings.connections
-                )
-            )
+            works.append(serve(health, sock, stop, settings.drain_time, settings.connections))
             say(f"Ready: http://{address_of(sock)} (aggregator, store: {store.dialect})")
             await all_of(works)
 
@@ -147,7 +146,8 @@ async def opened_admin(settings: Settings, store: Store, sign_in: SignIn, public
         SenderInfo(name, source.browser_key or "", tuple(source.origins), public)
         for name, source in settings.sources.items()
     ]
-    app = create_admin_app(settings, store, sign_in=sign_in, senders=senders, trusted_proxies=settings.trusted_proxies)
+    proxies = Proxies(settings.trusted_proxies, settings.proxy_header)
+    app = create_admin_app(settings, store, sign_in=sign_in, senders=senders, proxies=proxies)
     try:
         yield app
     finally:

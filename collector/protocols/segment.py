@@ -29,12 +29,12 @@ from eventlog.event import Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
 from eventlog.outcome import MAX_PREFIX_CHARACTERS
 
-_BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e")
+BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e")
 _LETTERS: Final[dict[str, Kind]] = {
     "t": "track", "i": "identify", "p": "page", "g": "group", "a": "alias", "s": "screen",
 }  # fmt: skip
 _KINDS: Final[dict[str, Kind]] = {f"/v1/{name}": kind for letter, kind in _LETTERS.items() for name in (letter, kind)}
-PATHS: Final = (*_BATCHES, *_KINDS)
+PATHS: Final = (*BATCHES, *_KINDS)
 
 # Of what is stated loosely, that which is not a text, or is blank, counts as not stated.
 Word = OnErrorOmit[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]]
@@ -119,6 +119,13 @@ class Message(TypedDict, total=False):
     properties: Object | None
     context: Context | None
     channel: str | None
+
+
+def schemas(reference: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """JSON Schema of a message, and of what it refers to, by name; references begin with `reference`."""
+    made = TypeAdapter(Message).json_schema(ref_template=reference + "{model}")
+    shared: dict[str, Any] = made.pop("$defs", {})
+    return made, shared
 
 
 _IDS: Final = ("user_id", "anonymous_id", "previous_id", "group_id")
