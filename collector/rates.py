@@ -35,8 +35,13 @@ class Rate:
             full_at = now
         wait = full_at - now - self._burst
         if wait >= 0:
+            self._full_at[name] = full_at  # whoever is refused is not forgotten meanwhile
+            self._forget()
             raise Overload("rate_limited", f"more events than {self._what} may send", min(max(wait, 1.0), _MAX_WAIT))
         self._full_at[name] = full_at + events * self._gap
+        self._forget()
+
+    def _forget(self) -> None:
         if len(self._full_at) > _REMEMBERED // 2:
             self._full_at, self._older = {}, self._full_at
 

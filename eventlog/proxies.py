@@ -73,7 +73,10 @@ def _forwarded(header: str) -> Iterator[tuple[str, str]]:
     """The elements of RFC 7239's header: `for=192.0.2.60;proto=https;by=203.0.113.43, for="[2001:db8::1]:4711"`."""
     for element in _split(header, ","):
         address = proto = ""
-        for pair in _split(element, ";"):
+        pairs = list(_split(element, ";"))
+        if not pairs:
+            continue
+        for pair in pairs:
             name, _, value = pair.partition("=")
             value = _unquoted(value.strip())
             if name.strip().lower() == "for":

@@ -86,6 +86,7 @@ REMEDIES: Final[dict[str, str]] = {
     "not_a_number": "Send a finite number; NaN and Infinity are no JSON.",
     "too_long": "Shorten the field that the path names.",
     "too_deep": "Nest objects and lists less deeply.",
+    "too_many_keys": "Send fewer keys, or raise `limits.event_keys`.",
     "too_large": "Send less in one event.",
     "unknown_key": "Compare the write key with the one in the snippet: no source has the key that was sent.",
     "origin_not_allowed": "Add the site's origin to the source's settings; they are read again without a restart.",
