@@ -24,6 +24,9 @@ _WANTED_FILES: Final = 65_536
 _OTHER_FILES: Final = 128
 # Requests sent ahead on one connection; each takes some kilobytes before its turn comes.
 _MAX_AHEAD: Final = 8
+# For how long, and for how many connections above the bound, a refused sender is listened to.
+_LINGER_SECONDS: Final = 2.0
+_LINGERING: Final = 256
 # Of requests that came in shorter reads nobody adds up the headers.
 _LONG_READ: Final = 4_096
 
@@ -130,7 +133,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.last_read + self.header_bytes > _LONG_READ or len(self.headers) > self.every.limits.headers:
             self._check_headers(self._size_of_headers())
-        elif len(self.pipeline) >= _MAX_AHEAD:
+        if len(self.pipeline) >= _MAX_AHEAD:
             self.refuse("bad_request")
         if self.is_refused:
             raise _StopReading
@@ -164,7 +167,9 @@ class Connection(HttpToolsProtocol):
     def cut_if_late(self, now: float) -> None:
         """End the connection where its sender or its reader has had its time."""
         if now >= self.late_at:
-            if self in self.every.idle:
+            if self.is_refused:
+                self.end("")
+            elif self in self.every.idle:
                 self.end("idle")  # connected, and never said a word
             else:
                 self.refuse("slow_headers" if self.in_headers else "slow_body")
@@ -196,7 +201,14 @@ class Connection(HttpToolsProtocol):
             if status == 503:
                 head += b"retry-after: 1\r\n"
             self.transport.write(STATUS_LINE[status] + head + b"content-length: %d\r\n\r\n%s" % (len(body), body))
-        self.end("")
+        self.every.idle.pop(self, None)
+        if len(self.every.open) > self.every.most + _LINGERING:
+            self.transport.close()
+            return
+        # Closing while the other end still sends would take the answer from it: what it sends is thrown away a while.
+        self.late_at = self.loop.time() + _LINGER_SECONDS
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def end(self, reason: str) -> None:
         """Close once what was answered is sent."""
