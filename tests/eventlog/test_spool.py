@@ -15,7 +15,7 @@ import pytest
 
 from eventlog.errors import NoSpace, Unavailable
 from eventlog.kafka import KafkaProducer
-from eventlog.log import Outgoing, Partition, partition_of
+from eventlog.log import Outgoing, Partition, Record, partition_of
 from eventlog.opening import open_consumer
 from eventlog.provision import provision
 from eventlog.refused import refused
@@ -85,7 +85,7 @@ async def in_topic(settings: LogSettings, topic: str | None = None) -> list[byte
     consumer = open_consumer(settings, [topic or EVENTS.full_name(settings.topic_prefix)])
     await consumer.start()
     ends = sum(bound.next - bound.first for bound in (await consumer.bounds()).values())
-    found = []
+    found: list[Record] = []
     async with asyncio.timeout(60):
         while len(found) < ends:
             found += await consumer.poll(1000, 1.0)
