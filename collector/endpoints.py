@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from collector.answered import Answered
 from collector.body import RECORD_BYTES, Flight, Held, read_body
 from collector.client import agent_facts, stored_address
 from collector.cors import Answer, cors_headers
@@ -22,8 +23,8 @@ from collector.refusals import Refusals
 from collector.sent import Parsed
 from collector.settings import CollectorSettings, Source
 from collector.sources import Grant, Refusal, Sources, key_of
-from collector.statuses import Code, Overload, problem
-from eventlog.errors import DEFAULT_RETRY_AFTER, RecordTooLarge, Unavailable
+from collector.statuses import CODES, Code, Overload, problem
+from eventlog.errors import DEFAULT_RETRY_AFTER, NoSpace, RecordTooLarge, Unavailable
 from eventlog.event import Client
 from eventlog.log import Position, Producer
 from eventlog.proxies import Proxies
@@ -36,12 +37,13 @@ Headers = dict[bytes, bytes]
 class Intake:
     """Everything the write-key paths need; one a process."""
 
-    def __init__(self, settings: CollectorSettings, producer: Producer) -> None:
+    def __init__(self, settings: CollectorSettings, producer: Producer, answered: Answered) -> None:
         self.settings = settings
         self.producer = producer
         self.sources = Sources(settings.sources)
         self.dedup = Dedup(settings.dedup.seconds, settings.dedup.max_ids)
         self.refusals = Refusals(settings, producer)
+        self.answered = answered
         limits = settings.limits
         self.flight = Flight(limits.in_flight_bytes)
         self.ip_rate = Rate(limits.ip_events_per_second, limits.burst_seconds, "this address")
@@ -55,28 +57,32 @@ class Intake:
         headers = dict(scope["headers"])
         origin = _header(headers, b"origin")
         cookies: list[str] = []
-        code: Code | None = None
+        content = b""
+        refused: tuple[Code, str] | None = None
         retry_after = DEFAULT_RETRY_AFTER
         held = Held(self.flight)
         try:
             body = [await read_body(headers, receive, self.settings.limits, held)]
-            status, content, cookies = 200, *await self.take(family, path, scope, body, held)
+            content, cookies = await self.take(family, path, scope, body, held)
         except BadBody as error:
-            status, code, content = error.status, error.code, problem(error.code, str(error))
+            refused = error.code, str(error)
         except Refusal as error:
-            status, content = error.status, problem(error.code, str(error))
+            refused = error.code, str(error)
             await self.refusals.record(error, origin, path)
         except RecordTooLarge as error:
-            status, code, content = 413, "body_too_large", problem("body_too_large", str(error))
+            refused = "body_too_large", str(error)
         except Overload as error:
-            status, code, content = 503, error.code, problem(error.code, str(error))
-            retry_after = error.retry_after
+            refused, retry_after = (error.code, str(error)), error.retry_after
         except Unavailable as error:
-            status, code, content = 503, "unavailable", problem("unavailable", str(error))
+            refused = "unavailable", str(error)
+        except NoSpace as error:
+            refused = "disk_full", str(error)
         finally:
             held.give_back()
-        if code:
-            self.refusals.counts[code] += 1
+        status = 200
+        if refused:
+            status, content = CODES[refused[0]].status, problem(*refused)
+            self.answered.refuse(refused[0])
         answer = Answer(status, content, cors_headers(origin, self.sources.origins))
         answer.headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
         if status == 503:
@@ -100,7 +106,13 @@ class Intake:
         # The parsed tree is garbage from here on: keeping it while waiting costs half the throughput of batches.
         del parsed
         # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
-        positions = await self.append(taken.receipts, context)
+        number = self.answered.begin(len(taken.receipts))
+        try:
+            positions = await self.append(taken.receipts, context)
+        except BaseException:
+            self.answered.fail(number, taken.receipts, context)
+            raise
+        self.answered.give(number, taken.receipts, context)
         receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
         return family.answer(receipts), self.cookies(taken, cookie_id, set_on, https, context.now)
 
@@ -136,6 +148,7 @@ class Intake:
             client={} if grant.server else self.client(source, address, headers),
             gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
+            collector=self.answered.headers,
         )
 
     def client(self, source: Source, address: str, headers: Headers) -> Client:
@@ -147,7 +160,7 @@ class Intake:
             client["ip"] = stored
         return client
 
-    async def append(self, receipts: list[Receipt], context: Context) -> list[Position]:
+    async def append(self, receipts: list[Receipt], context: Context) -> list[Position | None]:
         """Step 4: make what is new durable; every record's position. Copies that come meanwhile wait for it."""
         dedup = self.dedup
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -168,7 +181,9 @@ class Intake:
         try:
             positions = await self.producer.append([receipt.record for receipt in receipts])
         except BaseException as error:
-            stored.set_exception(error if isinstance(error, Unavailable) else Unavailable("the append failed"))
+            stored.set_exception(
+                error if isinstance(error, Unavailable | NoSpace) else Unavailable("the append failed")
+            )
             stored.exception()  # a copy may be waiting, or nobody: that is no error of its own
             raise
         else:
@@ -192,8 +207,10 @@ class Intake:
         return [set_cookie(wanted, cookie, now, secure)] if wanted != held or is_due(set_on, now) else []
 
 
-def _shown(receipt: Receipt, position: Position) -> dict[str, Any]:
+def _shown(receipt: Receipt, position: Position | None) -> dict[str, Any]:
     if receipt.status == "accepted":
+        if position is None:
+            return {"status": "accepted", "id": receipt.id}
         return {
             "status": "accepted",
             "id": receipt.id,

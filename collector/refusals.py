@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 
 import orjson
 import structlog
@@ -10,7 +10,7 @@ import structlog
 from collector.intake import Context, Receipt, outcome_record, pseudonym
 from collector.settings import CollectorSettings
 from collector.sources import Refusal
-from eventlog.errors import Unavailable
+from eventlog.errors import NoSpace, Unavailable
 from eventlog.log import Outgoing, Producer
 from eventlog.outcome import Outcome
 from eventlog.timestamps import format_ms, now_ms
@@ -24,16 +24,14 @@ _REMEMBERED = 10_000
 
 
 class Refusals:
-    """Counts refused requests by reason, and records each kind at most once a second."""
+    """Records each kind of refused request at most once a second; they are counted in `Answered`."""
 
     def __init__(self, settings: CollectorSettings, producer: Producer) -> None:
         self._settings = settings
         self._producer = producer
         self._last: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self.counts: Counter[str] = Counter()
 
     async def record(self, refusal: Refusal, origin: str | None, path: str) -> None:
-        self.counts[refusal.code] += 1
         now = now_ms()
         kind = (refusal.code, refusal.source or "", origin or "")
         if now - self._last.get(kind, 0) < _EVERY_MS:
@@ -58,8 +56,8 @@ class Refusals:
         headers = (("content-type", b"application/json"),)
         try:
             await self._producer.append([Outgoing(topic, key, orjson.dumps(outcome), headers, now)])
-        except Unavailable:
-            # Nothing was promised to whoever was refused; the count above remains.
+        except (Unavailable, NoSpace):
+            # Nothing was promised to whoever was refused; the count remains.
             _log.warning("refusal_not_recorded", reason=refusal.code)
 
     @staticmethod

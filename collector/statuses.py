@@ -12,7 +12,7 @@ Code = Literal[
     "bad_request", "invalid_json", "not_utf8", "too_deep", "bad_compression", "cut_off",
     "unknown_key", "origin_not_allowed", "server_key_in_browser", "not_found", "method", "slow_headers", "slow_body",
     "body_too_large", "too_many_events", "too_many_values", "unknown_compression", "headers_too_large",
-    "unavailable", "rate_limited", "too_many_bytes", "too_many_connections",
+    "unavailable", "rate_limited", "too_many_bytes", "too_many_connections", "disk_full",
 ]  # fmt: skip
 
 
@@ -46,6 +46,7 @@ CODES: Final[dict[Code, Status]] = {
     "rate_limited": Status(503, "more events than this key or address may send; send the same again later"),
     "too_many_bytes": Status(503, "too many bytes are being worked on; send the same again"),
     "too_many_connections": Status(503, "too many connections are open; try again"),
+    "disk_full": Status(507, "the collector's own disk is full; nothing was stored"),
 }
 
 

@@ -13,12 +13,17 @@ from collections import Counter
 from typing import Any, Final
 
 import httptools
+import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from collector.statuses import CODES, Code, problem
 from trackway.limits import ConnectionLimits
 
+_log = structlog.get_logger(__name__)
+
 _SWEEP_SECONDS: Final = 1.0
+# How often what was refused or cut is told of.
+_TELL_SECONDS: Final = 60.0
 # File descriptors: how many this process asks for, and how many are left for logs, stores, brokers and files.
 _WANTED_FILES: Final = 65_536
 _OTHER_FILES: Final = 128
@@ -59,12 +64,16 @@ class Connections:
     async def sweep(self) -> None:
         """Cut, once a second, what does not keep up; until cancelled."""
         loop = asyncio.get_running_loop()
+        told, told_at = self.counts.copy(), loop.time()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = loop.time()
             for one in list(self.open):
                 one.cut_if_late(now)
             self._give_up_unread()
+            if now - told_at >= _TELL_SECONDS and self.counts != told:
+                _log.warning("connections_refused", **(self.counts - told))
+                told, told_at = self.counts.copy(), now
 
     def _give_up_unread(self) -> None:
         """Answers nobody reads take memory: those that wait longest go first."""

@@ -1,4 +1,4 @@
-"""Compressed bodies: every form senders use, and what is made of those that lie. Nothing beyond the limit is ever made."""
+"""Compressed bodies: every form senders use, and those that lie. Nothing beyond the limit is ever made."""
 
 from __future__ import annotations
 

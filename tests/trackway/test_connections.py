@@ -88,7 +88,7 @@ CASES: list[tuple[str, bytes, bytes, tuple[int, str]]] = [
     ("a length beyond numbers", POST + b"Content-Length: 999999999999999999999\r\n\r\n", b"", (400, "bad_request")),
     ("chunks that are none", POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"", (400, "bad_request")),
     ("a length beyond the limit", POST + b"Content-Length: 99999999\r\n\r\n", b"", (413, "body_too_large")),
-    ("an offer to change the protocol", post(more=b"Connection: Upgrade\r\nUpgrade: websocket\r\n"), b"", (400, "invalid_json")),
+    ("another protocol", post(more=b"Connection: Upgrade\r\nUpgrade: websocket\r\n"), b"", (400, "invalid_json")),
 ]  # fmt: skip
 
 
@@ -118,14 +118,17 @@ def test_a_client_that_does_not_read_is_cut_off(collector: tuple[int, Path]) -> 
     request = POST.replace(b"/v1/t", b"/v1/batch") + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
     async def scenario() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
-        begun = time.monotonic()
-        with pytest.raises((ConnectionError, TimeoutError)):
-            while time.monotonic() - begun < PATIENCE:
+
+        async def send() -> None:
+            while True:
                 writer.write(request)
-                await asyncio.wait_for(writer.drain(), PATIENCE)
+                await writer.drain()
                 await asyncio.sleep(0.05)
+
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(send(), PATIENCE)
         await end(writer)
         assert shown(await answer(port, post())) == (200, "")
 
