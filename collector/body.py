@@ -15,8 +15,8 @@ from collector.statuses import Overload
 # The last quarter of the bytes in flight is for bodies up to this size: many large ones, or slow ones, never keep out
 # the small ones that pages send.
 _SMALL: Final = 65_536
-# What an event takes while it is worked on, beside the bytes of the body it came in.
-RECORD_BYTES: Final = 1024
+# What an event takes while it is worked on, beside the bytes of the body it came in: record, receipt, headers.
+RECORD_BYTES: Final = 2048
 
 
 class Flight:

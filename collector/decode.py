@@ -17,7 +17,7 @@ _INT64: Final = 2**63
 # Bodies shorter than this cannot hold enough values to be worth counting.
 _FEW_BYTES: Final = 65_536
 
-MAX_VALUES: Final = 500_000
+MAX_VALUES: Final = 400_000
 
 
 class BadBody(Exception):  # noqa: N818 - a verdict on the request

@@ -23,8 +23,8 @@ _GZIP: Final = zlib.MAX_WBITS | 16
 _MAX_MEMBERS: Final = 1_000
 # What RFC 8878 asks of those who read zstd over HTTP: 8 MiB. A frame may ask for 128 MiB before its first byte.
 _ZSTD_OPTIONS: Final[dict[int, int]] = {zstd.DecompressionParameter.window_log_max: 23}
-# A few bytes may always become this many: the ratio means something for what is long only.
-_ALWAYS: Final = 1024
+# Any body may become this long: the ratio means something only for what is longer than an event.
+_ALWAYS: Final = 256 * 1024
 
 
 def decompress(body: bytes | bytearray, encoding: str, max_bytes: int, max_ratio: int) -> bytes | bytearray:

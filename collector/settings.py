@@ -71,7 +71,7 @@ class Limits(BaseModel):
     text_characters: int = Field(65_536, gt=0, description="One text of an event, in characters.")
     depth: int = Field(MAX_DEPTH, gt=0, le=200, description="Objects and lists inside each other.")
     body_bytes: int = Field(6 * 1024 * 1024, gt=0, description="One body, after decompression too.")
-    body_values: int = Field(500_000, gt=0, description="Values of one body: its commas and opening brackets.")
+    body_values: int = Field(400_000, gt=0, description="Values of one body: its commas and opening brackets.")
     ratio: int = Field(100, gt=0, description="How many times larger a body may become by decompression.")
     batch_events: int = Field(5_000, gt=0, description="Events in one batch.")
     body_seconds: float = Field(30.0, gt=0, description="Time a body may take to arrive.")

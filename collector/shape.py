@@ -29,17 +29,21 @@ def check_values(value: Any, path: str, depth: int) -> None:
     waiting: list[tuple[Any, _Place]] = [(value, (None, path, 0))]
     while waiting:
         holder, place = waiting.pop()
-        if place[2] > depth:
-            raise Rejected("too_deep", _path(place), f"objects and lists stand more than {depth} deep in each other")
         is_list = isinstance(holder, list)
         if _NOT_FLAT.isdisjoint(map(type, holder if is_list else holder.values())):
             continue
         for key, one in enumerate(holder) if is_list else holder.items():
-            if type(one) in _NOT_FLAT:
-                inner = (place, key, place[2] + 1)
-                if isinstance(one, NotANumber):
-                    raise Rejected("not_a_number", _path(inner), "NaN and infinities are no numbers in JSON")
-                waiting.append((one, inner))
+            if type(one) not in _NOT_FLAT:
+                continue
+            if isinstance(one, NotANumber):
+                where = _path((place, key, 0))
+                raise Rejected("not_a_number", where, "NaN and infinities are no numbers in JSON")
+            if place[2] >= depth:
+                where = _path((place, key, 0))
+                raise Rejected("too_deep", where, f"objects and lists stand more than {depth} deep in each other")
+            # Of many small ones hardly any is looked into: places take more memory than what stands there.
+            if not _NOT_FLAT.isdisjoint(map(type, one if isinstance(one, list) else one.values())):
+                waiting.append((one, (place, key, place[2] + 1)))
 
 
 def check_names(event_id: str, name: str, path: str) -> None:

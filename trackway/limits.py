@@ -22,5 +22,5 @@ class ConnectionLimits(BaseModel):
     )
     answer_seconds: float = Field(60.0, gt=0, description="Time a client may take to read an answer.")
     unread_bytes: int = Field(
-        32 * 1024 * 1024, gt=0, description="Answers not read yet, of all connections; the oldest are given up first."
+        16 * 1024 * 1024, gt=0, description="Answers not read yet, of all connections; the oldest are given up first."
     )

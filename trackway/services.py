@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import socket
 import sys
@@ -29,11 +30,24 @@ from trackway.printing import say
 from trackway.serving import WithHeaders, address_of, bind, serve, stopping
 from trackway.settings import ConfigError, Settings
 
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+
 ADMIN_LISTEN = "127.0.0.1:8081"
 
 
 class CannotListen(Exception):  # noqa: N818 - what happened
     """An address is taken or not this machine's."""
+
+
+def give_memory_back() -> None:
+    """Have glibc give back at once what large bodies took, instead of keeping it for the next ones: it would settle at
+    several times what is ever in use."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library needs none of it
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+        mallopt(_M_TRIM_THRESHOLD, 1024 * 1024)
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def look_for_garbage_less_often() -> None:
@@ -46,6 +60,7 @@ def look_for_garbage_less_often() -> None:
 
 async def collect(settings: Settings) -> None:
     """Run a collector until TERM or INT. Raises Unavailable when the log does not answer, CannotListen."""
+    give_memory_back()
     with only_collector(settings), listening(settings.listen) as sock:
         async with opened_collector(settings) as app, stopping() as stop:
             look_for_garbage_less_often()

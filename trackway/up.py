@@ -24,6 +24,7 @@ from trackway.printing import say
 from trackway.services import (
     ADMIN_LISTEN,
     all_of,
+    give_memory_back,
     listening,
     look_for_garbage_less_often,
     only_collector,
@@ -45,6 +46,7 @@ _YOUNG_SECONDS, _YOUNG_ENDS = 10.0, 5
 
 async def up(settings: Settings, arguments: Namespace) -> None:
     """Run until TERM or INT. Raises Unavailable, ConfigError, CannotListen."""
+    give_memory_back()
     steps = _Steps()
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_collector(settings))

@@ -161,7 +161,9 @@ def parse(body: Any, path: str, limit: int) -> Parsed:
         try:
             parsed.events.append(_read(message, where, kind, shared))
         except Rejected as error:
-            parsed.events.append(Refused(error, _id_of(message), prefix_of(message)))
+            # Its traceback would keep the whole body, and itself, until Python looks for garbage.
+            error.__context__ = None
+            parsed.events.append(Refused(error.with_traceback(None), _id_of(message), prefix_of(message)))
     return parsed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import time
 from pathlib import Path
@@ -91,6 +92,17 @@ def test_wrong_types_and_long_names_refuse_their_event_with_a_short_answer(messa
     assert bad.path
     assert len(bad.id or "") <= 256
     assert len(bad.record.value or b"") < 4000
+
+
+def test_what_was_refused_leaves_no_garbage() -> None:
+    body = b'{"batch":[{"type":"odd"},7,{"type":"track","event":["x"]},{"type":"track","event":"x","properties":{"n":NaN}}]}'
+    gc.collect()
+    gc.disable()
+    try:
+        intake(segment.parse(decode(body), "/v1/batch", 10), context(server_key=True, protocol="segment"))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_of_a_deep_message_something_is_kept_to_find_it_by() -> None:
