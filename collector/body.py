@@ -15,6 +15,8 @@ from collector.statuses import Overload
 # The last quarter of the bytes in flight is for bodies up to this size: many large ones, or slow ones, never keep out
 # the small ones that pages send.
 _SMALL: Final = 65_536
+# Commas of about ten events.
+_MANY_VALUES: Final = 250
 # What an event takes while it is worked on, beside the bytes of the body it came in: record, receipt, headers.
 RECORD_BYTES: Final = 2048
 
@@ -30,11 +32,21 @@ class Flight:
 class Held:
     """One request's share of the bytes in flight."""
 
-    __slots__ = ("_flight", "size")
+    __slots__ = ("_flight", "body", "size")
 
     def __init__(self, flight: Flight) -> None:
         self._flight = flight
         self.size = 0
+        self.body: bytes | bytearray = b""
+
+    def take_body(self) -> bytes | bytearray:
+        """The body, which nothing here keeps any longer."""
+        body, self.body = self.body, b""
+        return body
+
+    def is_long(self) -> bool:
+        """Whether reading the body takes milliseconds: it has many values, however short they are."""
+        return len(self.body) > _MANY_VALUES and self.body.count(b",") > _MANY_VALUES
 
     def take(self, size: int) -> None:
         """Hold `size` bytes more. Raises Overload where that is more than there may be."""

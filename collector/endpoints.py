@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
@@ -34,6 +34,15 @@ from eventlog.topics import EVENTS, REJECTED
 Headers = dict[bytes, bytes]
 
 
+class Read(NamedTuple):
+    """A request that was understood. `cookie_set_on`: the day its cookie was set; `https`: whether it came by it."""
+
+    taken: Taken
+    context: Context
+    cookie_set_on: int
+    https: bool
+
+
 class Intake:
     """Everything the write-key paths need; one a process."""
 
@@ -46,6 +55,7 @@ class Intake:
         self.answered = answered
         limits = settings.limits
         self.flight = Flight(limits.in_flight_bytes)
+        self.turn = asyncio.Lock()
         self.ip_rate = Rate(limits.ip_events_per_second, limits.burst_seconds, "this address")
         self.key_rate = Rate(limits.key_events_per_second, limits.burst_seconds, "this write key")
         self.proxies = Proxies(settings.trusted_proxies, settings.proxy_header)
@@ -62,8 +72,8 @@ class Intake:
         retry_after = DEFAULT_RETRY_AFTER
         held = Held(self.flight)
         try:
-            body = [await read_body(headers, receive, self.settings.limits, held)]
-            content, cookies = await self.take(family, path, scope, body, held)
+            held.body = await read_body(headers, receive, self.settings.limits, held)
+            content, cookies = await self.take(family, path, scope, headers, held)
         except BadBody as error:
             refused = error.code, str(error)
         except Refusal as error:
@@ -90,21 +100,16 @@ class Intake:
         await answer.send(send)
 
     async def take(
-        self, family: Family, path: str, scope: Scope, body: list[bytes | bytearray], held: Held
+        self, family: Family, path: str, scope: Scope, headers: Headers, held: Held
     ) -> tuple[bytes, list[str]]:
-        """Steps 2 to 5: parse, intake, append, answer. The body is taken out of its list, so that nobody keeps it."""
-        headers, limits = dict(scope["headers"]), self.settings.limits
-        parsed = family.parse(decode(body.pop(), limits.body_values), path, limits.batch_events)
-        key = key_of(headers, scope["query_string"], parsed.write_key)
-        grant = self.sources.grant(key, _header(headers, b"origin"), _header(headers, b"referer"))
-        address, https = self.proxies.seen((scope.get("client") or ("", 0))[0], scope["scheme"], scope["headers"])
-        self.check_rates(grant, address, len(parsed.events))
-        held.take(len(parsed.events) * RECORD_BYTES)
-        cookie_id, set_on = read_cookie(_header(headers, b"cookie"), self.settings.cookie)
-        context = self.context(grant, parsed, address, headers, cookie_id)
-        taken = intake(parsed, context)
-        # The parsed tree is garbage from here on: keeping it while waiting costs half the throughput of batches.
-        del parsed
+        """Steps 2 to 5: parse, intake, append, answer."""
+        if held.is_long():
+            # One at a time, so that those who send little never wait for more than one of those who send much.
+            async with self.turn:
+                read = self.read(family, path, scope, headers, held)
+        else:
+            read = self.read(family, path, scope, headers, held)
+        taken, context = read.taken, read.context
         # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
         number = self.answered.begin(len(taken.receipts))
         try:
@@ -114,7 +119,21 @@ class Intake:
             raise
         self.answered.give(number, taken.receipts, context)
         receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
-        return family.answer(receipts), self.cookies(taken, cookie_id, set_on, https, context.now)
+        return family.answer(receipts), self.cookies(read)
+
+    def read(self, family: Family, path: str, scope: Scope, headers: Headers, held: Held) -> Read:
+        """Steps 2 and 3: parse, intake. The parsed tree is garbage at its end: keeping it while waiting for the log
+        costs half the throughput of batches."""
+        limits = self.settings.limits
+        parsed = family.parse(decode(held.take_body(), limits.body_values), path, limits.batch_events)
+        key = key_of(headers, scope["query_string"], parsed.write_key)
+        grant = self.sources.grant(key, _header(headers, b"origin"), _header(headers, b"referer"))
+        address, https = self.proxies.seen((scope.get("client") or ("", 0))[0], scope["scheme"], scope["headers"])
+        self.check_rates(grant, address, len(parsed.events))
+        held.take(len(parsed.events) * RECORD_BYTES)
+        cookie_id, set_on = read_cookie(_header(headers, b"cookie"), self.settings.cookie)
+        context = self.context(grant, parsed, address, headers, cookie_id)
+        return Read(intake(parsed, context), context, set_on, https)
 
     def check_rates(self, grant: Grant, address: str, events: int) -> None:
         """By key, and by address where the key is a browser's: a server sends for many. Raises Overload."""
@@ -197,14 +216,16 @@ class Intake:
             await wait
         return positions
 
-    def cookies(self, taken: Taken, held: str | None, set_on: int, secure: bool, now: int) -> list[str]:
+    def cookies(self, read: Read) -> list[str]:
         """Set-Cookie values: adopt a new id, renew daily, expire."""
-        cookie, wanted = self.settings.cookie, taken.cookie_id
+        cookie, wanted = self.settings.cookie, read.taken.cookie_id
         if wanted is None:
             return []
+        held, now = read.context.cookie_id, read.context.now
         if wanted == "":
-            return [expire_cookie(cookie, secure)] if held else []
-        return [set_cookie(wanted, cookie, now, secure)] if wanted != held or is_due(set_on, now) else []
+            return [expire_cookie(cookie, read.https)] if held else []
+        is_news = wanted != held or is_due(read.cookie_set_on, now)
+        return [set_cookie(wanted, cookie, now, read.https)] if is_news else []
 
 
 def _shown(receipt: Receipt, position: Position | None) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def test_wrong_types_and_long_names_refuse_their_event_with_a_short_answer(messa
 
 
 def test_what_was_refused_leaves_no_garbage() -> None:
-    body = b'{"batch":[{"type":"odd"},7,{"type":"track","event":["x"]},{"type":"track","event":"x","properties":{"n":NaN}}]}'
+    body = b'{"batch":[{"type":"odd"},7,{"type":"track","event":["x"]},{"type":"page","properties":{"n":NaN}}]}'
     gc.collect()
     gc.disable()
     try:

@@ -27,7 +27,8 @@ PACKERS: dict[bytes, Callable[[bytes], bytes]] = {
 TOKENS = (
     b"NaN", b"-Infinity", b"1e400", b"9" * 25, b"9" * 10_000, b"-0", b"0.1e-999", b"null", b"true", b'""', b"{}",
     b"[[" * 40, b"]" * 9, b'"\\ud800"', b'"\\udc00\\ud800"', b"\xed\xa0\x80", b"\xff", b"\xc3", b"\x00", b'"\\u0000"',
-    b"\xef\xbb\xbf", b'{"a":', b",", b'"', b"\\", b"/*x*/", b'"a":1,"a":2', b"'", b"1_000", b"0x10", b"\xf0\x9f\x9a\xb2",
+    b"\xef\xbb\xbf", b'{"a":', b",", b'"', b"\\", b"/*x*/", b'"a":1,"a":2', b"'", b"1_000", b"0x10",
+    b"\xf0\x9f\x9a\xb2",
 )  # fmt: skip
 NAMES = (
     "type", "event", "messageId", "userId", "anonymousId", "previousId", "groupId", "timestamp", "originalTimestamp",
