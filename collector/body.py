@@ -64,14 +64,22 @@ class Held:
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limits: Limits, held: Held) -> bytes | bytearray:
-    """The decompressed body, counted in `held` as it arrives. Raises BadBody, Overload."""
+    """The decompressed body, counted in `held` as it arrives. Raises BadBody, Overload.
+
+    A timer of its own for each request would cost more than all else here, so there is one only from the first part
+    on; where not even that comes, the server cuts the connection (`connections.body_seconds`).
+    """
     if int(headers.get(b"content-length", 0)) > limits.body_bytes:
         raise _too_large(limits)
-    try:
-        async with asyncio.timeout(limits.body_seconds):
-            body = await _arriving(receive, limits, held)
-    except TimeoutError:
-        raise BadBody("slow_body", f"a body has {limits.body_seconds:g} s to arrive") from None
+    body: bytes | bytearray
+    first, is_whole = await _next_part(receive, limits, held)
+    body = first
+    if not is_whole:
+        try:
+            async with asyncio.timeout(limits.body_seconds):
+                body = await _rest(first, receive, limits, held)
+        except TimeoutError:
+            raise BadBody("slow_body", f"a body has {limits.body_seconds:g} s to arrive") from None
     encoding = headers.get(b"content-encoding")
     if encoding is None and not body.startswith(GZIP_MAGIC):
         return body
@@ -81,23 +89,25 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limits: Limit
     return plain
 
 
-async def _arriving(receive: Receive, limits: Limits, held: Held) -> bytes | bytearray:
-    whole: bytes | bytearray = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadBody("cut_off")
-        part: bytes = message.get("body", b"")
-        if len(whole) + len(part) > limits.body_bytes:
-            raise _too_large(limits)
-        held.take(len(part))
-        if not message.get("more_body", False) and not whole:
-            return part
-        # One growing piece: a list of parts would cost a slow sender's body forty times its size.
-        whole = whole or bytearray()
+async def _rest(first: bytes, receive: Receive, limits: Limits, held: Held) -> bytearray:
+    # One growing piece: a list of parts would cost a slow sender's body forty times its size.
+    whole, is_whole = bytearray(first), False
+    while not is_whole:
+        part, is_whole = await _next_part(receive, limits, held)
         whole += part
-        if not message.get("more_body", False):
-            return whole
+    return whole
+
+
+async def _next_part(receive: Receive, limits: Limits, held: Held) -> tuple[bytes, bool]:
+    """A part of the body, and whether it is the last."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise BadBody("cut_off")
+    part: bytes = message.get("body", b"")
+    if held.size + len(part) > limits.body_bytes:
+        raise _too_large(limits)
+    held.take(len(part))
+    return part, not message.get("more_body", False)
 
 
 def _too_large(limits: Limits) -> BadBody:
