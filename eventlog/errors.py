@@ -19,6 +19,8 @@ RejectedReason = Literal[
     "unknown_key",
     "origin_not_allowed",
     "server_key_in_browser",
+    # Acknowledged from our own disk, and refused by Kafka later.
+    "undeliverable",
 ]
 FilteredReason = Literal["consent", "dnt", "bot"]
 PoisonReason = Literal["not_json", "not_an_event", "fold_failed"]
