@@ -20,6 +20,7 @@ from exporter.parameters import id_of, is_id, limit_of, read_body, time_of
 from exporter.problem import Problem
 from exporter.settings import ExporterSettings
 from exporter.store import Store
+from exporter.whereabouts import Whereabouts
 
 _LEDGER_MS: Final = DAY_MS
 
@@ -33,6 +34,7 @@ class Api:
         self._settings = settings
         self._store = store
         self._lookup = Lookup(store, settings)
+        self._whereabouts = Whereabouts(settings, store)
 
     async def recent_profiles(self, request: Request) -> Answer:
         limit = limit_of(request.query_params, 50, MOST_PROFILES)
@@ -72,7 +74,7 @@ class Api:
 
     async def event(self, request: Request) -> Answer:
         event_id = id_of(request)
-        traces = await self._lookup.where(event_id)
+        traces = await self._whereabouts.traces(event_id)
         if not traces:
             raise Problem(
                 "not_found",

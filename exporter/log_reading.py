@@ -17,17 +17,25 @@ _STANDSTILL_SECONDS: Final = 60.0
 
 
 async def read_log(
-    settings: LogSettings, topics: Sequence[str], start: int, visit: Callable[[Record, Bounds], None]
+    settings: LogSettings,
+    topics: Sequence[str],
+    start: int | Mapping[Partition, int],
+    visit: Callable[[Record, Bounds], None],
 ) -> dict[Partition, Bounds]:
-    """Show `visit` each record of the topics (full names) from the first one of `start` (ms) on to where the log ends
-    now, with the bounds of its partition; answers the bounds of all. Raises Unavailable."""
+    """Show `visit` each record of the topics (full names) from the first one of `start` (ms), or from these offsets, on
+    to where the log ends now, with the bounds of its partition; answers the bounds of all. Raises Unavailable."""
     bounds: dict[Partition, Bounds] = {}
     starts: dict[Partition, int] = {}
 
     # Before anything is fetched: afterwards each question would wait for a fetch to end.
     async def begin(_: frozenset[Partition]) -> Mapping[Partition, int]:
         bounds.update(await consumer.bounds())
-        starts.update(await consumer.offsets_at(start))
+        if isinstance(start, int):
+            starts.update(await consumer.offsets_at(start))
+        else:
+            starts.update({one: max(start.get(one, 0), held.first) for one, held in bounds.items()})
+        # An offset behind the end is another log's: there is nothing to read.
+        starts.update({one: min(first, bounds[one].next) for one, first in starts.items()})
         return starts
 
     consumer = open_consumer(settings, topics, assigned=begin)
@@ -44,36 +52,33 @@ async def read_records(settings: LogSettings, wanted: Sequence[Position]) -> dic
     """The records at these positions, as far as the log still holds them. Raises Unavailable."""
     found: dict[Position, Record] = {}
     for topic in sorted({position.partition.topic for position in wanted}):
-        for position in [one for one in wanted if one.partition.topic == topic]:
-            await _read_one(settings, position, found)
+        of_topic = sorted({position for position in wanted if position.partition.topic == topic})
+        found |= await _read_records(settings, topic, of_topic)
     return found
 
 
-async def _read_one(settings: LogSettings, position: Position, found: dict[Position, Record]) -> None:
-    held: dict[Partition, Bounds] = {}
+async def _read_records(settings: LogSettings, topic: str, wanted: Sequence[Position]) -> dict[Position, Record]:
+    bounds: dict[Partition, Bounds] = {}
+    found: dict[Position, Record] = {}
 
     async def begin(_: frozenset[Partition]) -> Mapping[Partition, int]:
-        held.update(await consumer.bounds())
-        at = held.get(position.partition, Bounds(0, 0))
-        there = at.first <= position.offset < at.next
-        # Of the other partitions nothing is wanted.
-        ends = {one: bound.next for one, bound in held.items()}
-        return ends | ({position.partition: position.offset} if there else {})
+        bounds.update(await consumer.bounds())
+        return {one: held.next for one, held in bounds.items()}
 
-    consumer = open_consumer(settings, [position.partition.topic], assigned=begin)
+    def take(record: Record) -> None:
+        found[Position(record.partition, record.offset)] = record
+
+    consumer = open_consumer(settings, [topic], assigned=begin)
     await consumer.start()
     try:
-        at = held.get(position.partition, Bounds(0, 0))
-        if not at.first <= position.offset < at.next:
-            return
-
-        def visit(record: Record) -> None:
-            if record.offset == position.offset:
-                found[position] = record
-
-        await _read(consumer, {position.partition: position.offset + 1}, visit)
+        for position in wanted:
+            held = bounds.get(position.partition, Bounds(0, 0))
+            if held.first <= position.offset < held.next:
+                await consumer.seek(position.partition, position.offset)
+                await _read(consumer, {position.partition: position.offset + 1}, take)
     finally:
         await consumer.stop()
+    return {position: found[position] for position in wanted if position in found}
 
 
 async def _read(consumer: Consumer, ends: dict[Partition, int], visit: Callable[[Record], None]) -> None:
