@@ -63,7 +63,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     if "on_disk" not in record:
         yield f"{'├' if 'session_id' in record or 'profile_id' in record else '└'} {_in_store(record)}"
     if "profile_id" in record:
-        yield f"├ session {record.get('session_id', '-')}"
+        yield f"├ session {record['session_id']}" if "session_id" in record else "├ of no session"
         exports = record.get("exports", [])
         yield f"{'├' if exports else '└'} profile {record['profile_id']}"
         for at, export in enumerate(exports):
