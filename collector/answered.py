@@ -26,12 +26,14 @@ _FEW: Final = 10
 class Answered:
     """Counts receipts by minute, source and status. Without a slot's folder nothing is written.
 
-    `refused`: whole requests by reason since the start. `headers`: what a record carries whose receipt is counted here.
+    `refused`: whole requests by reason, `reasons`: of the events those that have one, by (source, status, reason); both
+    since the start. `headers`: what a record carries whose receipt is counted here.
     """
 
     def __init__(self, slot: Path | None) -> None:
         self._totals: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter()
+        self.reasons: Counter[tuple[str, str, str]] = Counter()
         self._file = None if slot is None else AccountFile(slot)
         self.headers: Headers = ((COLLECTOR_HEADER, self._file.name.encode()),) if self._file else ()
         self._line = Line(now_ms())
@@ -64,6 +66,9 @@ class Answered:
     def give(self, number: int, receipts: Sequence[Receipt], context: Context) -> None:
         """Its receipts are given."""
         self._settle(number, receipts, context, self._line.answered)
+        for receipt in receipts:
+            if receipt.reason:
+                self.reasons[context.source, receipt.status, receipt.reason] += 1
 
     def fail(self, number: int, receipts: Sequence[Receipt], context: Context) -> None:
         """It is refused after all; some of its records may be stored."""

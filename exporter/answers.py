@@ -89,8 +89,8 @@ def excess_of(told: Sequence[Told], held: Mapping[str, Counter[Key]], span: Span
 
 
 def _compare_one(answers: Answers, told: Told, held: Counter[Key], span: Span) -> None:
-    deaths = [death for death in told.deaths if death.last >= span.start and death.first < span.end]
-    answers.deaths += deaths
+    deaths = told.deaths
+    answers.deaths += [death for death in deaths if death.last >= span.start and death.first < span.end]
     for (minute, reason), n in told.refused.items():
         if span.start <= minute < span.end:
             answers.refused[reason] += n
