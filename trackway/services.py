@@ -13,7 +13,7 @@ from collector.app import Collector, create_app
 from eventlog.embedded import lock_writer
 from eventlog.log import Producer
 from eventlog.opening import open_producer
-from eventlog.slot import taken_slot
+from eventlog.slot import Slot, taken_slot
 from exporter.aggregate import Progress
 from exporter.aggregate import aggregate as fold_the_log
 from exporter.app import AdminApp, SenderInfo, create_admin_app
@@ -116,16 +116,16 @@ def listening(listen: str) -> Iterator[socket.socket]:
 async def opened_collector(settings: Settings) -> AsyncIterator[Collector]:
     """The collector with a started producer and a slot of its own, keeping account. Raises Unavailable."""
     with taken_slot(settings.data) as slot:
-        async with opened_producer(settings) as producer:
+        async with opened_producer(settings, slot) as producer:
             app = create_app(settings, producer, slot)
             async with app.answered.kept():
                 yield app
 
 
 @contextlib.asynccontextmanager
-async def opened_producer(settings: Settings) -> AsyncIterator[Producer]:
-    """A started producer. Raises Unavailable."""
-    producer = open_producer(settings)
+async def opened_producer(settings: Settings, slot: Slot | None = None) -> AsyncIterator[Producer]:
+    """A started producer, with a spool where it has a slot. Raises Unavailable."""
+    producer = open_producer(settings, slot)
     await producer.start()
     try:
         yield producer
