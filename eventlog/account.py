@@ -71,7 +71,7 @@ class Death(NamedTuple):
 @dataclass(slots=True)
 class Told:
     """What one collector tells of a time. Of what was received before `settled` (ms) it has told everything, but for
-    its deaths; `most` events more may be on their way just now."""
+    its deaths. `moving`: it is at work, and `most` events more may be on their way just now."""
 
     name: str
     answered: Counter[Key] = field(default_factory=Counter)
@@ -80,6 +80,7 @@ class Told:
     deaths: list[Death] = field(default_factory=list)
     settled: int = 0
     most: int = 0
+    moving: bool = False
 
 
 def folder_of(slot: Path) -> Path:
@@ -120,7 +121,7 @@ def told(name: str, lines: Iterable[Line], start: int, now: int) -> Told:
         if now - last.at > SILENT_MS:
             sum_.deaths.append(_death(last, now))
         else:
-            sum_.settled, sum_.most = min(last.at, last.oldest or last.at), last.most
+            sum_.settled, sum_.most, sum_.moving = min(last.at, last.oldest or last.at), last.most, True
     sum_.deaths = [death for death in sum_.deaths if death.last >= start]
     return sum_
 

@@ -85,7 +85,8 @@ async def take_accounts(
     span = Span(start // MINUTE_MS * MINUTE_MS, -(-end // MINUTE_MS) * MINUTE_MS, asked.source, asked.stated)
     now, folders = now_ms(), asked.folders or (settings.data,)
     # In this order: what is told of as answered is then on a disk or, if it has left that since, in the log.
-    told = read_accounts(folders, span.start, now)
+    asked_from = span.start
+    told = read_accounts(folders, asked_from, now)
     disks = Disks.read(folders, settings.topic_prefix)
     counted = await Lookup(store, settings).counted(span.start, span.end, span.source)
     log = LogCounts(settings, span, counted.reached, disks)
@@ -99,6 +100,10 @@ async def take_accounts(
     _add_store(accounts, counted, max(since, now - settings.trace_days * DAY_MS + MINUTE_MS))
     span = replace(span, start=max(since, (now // DAY_MS - KEPT_DAYS) * DAY_MS))
     accounts.twins = await log.discount_twins(told, span)
+    if not any(one.moving for one in told) and read_accounts(folders, asked_from, now) == told:
+        # Nobody was at work meanwhile, so that the newest minute can be taken too.
+        for one in told:
+            one.settled = span.end
     accounts.answers = compare(told, log.held, span)
     return accounts
 
