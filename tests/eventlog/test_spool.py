@@ -12,9 +12,13 @@ from pathlib import Path
 
 import orjson
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest
 
+from eventlog.connection import connection_options
 from eventlog.errors import NoSpace, Unavailable
 from eventlog.kafka import KafkaProducer
+from eventlog.lane import Batch, Waiter
 from eventlog.log import Outgoing, Partition, Record, partition_of
 from eventlog.opening import open_consumer
 from eventlog.provision import provision
@@ -280,3 +284,67 @@ def test_without_room_nothing_is_promised_and_with_room_again_all_goes_on(kafka:
     stored = Counter(value for value in values if value.startswith(b"Unavailable"))
     assert {b"Unavailable:%d" % number for number in range(count)} <= set(stored)
     assert set(stored.values()) <= {1}
+
+
+def test_a_batch_both_spooled_and_acknowledged_counts_once_for_who_waits() -> None:
+    async def scenario() -> None:
+        waiter = Waiter(asyncio.get_running_loop().create_future(), 2)
+        waiter.pending = 2
+        batch = Batch(None)
+        batch.waiters, batch.places = {waiter}, [(waiter, 0)]
+        batch.parts_done()
+        batch.acknowledged(Partition("t", 0), 7)
+        # The other part of the append is not durable yet.
+        assert not waiter.future.done()
+
+    asyncio.run(scenario())
+
+
+def test_a_missing_topic_and_a_forbidden_one_are_spooled_and_told(sasl_kafka: Kafka, tmp_path: Path) -> None:
+    prefix = f"{tmp_path.name}-{os.getpid()}."
+    owner = LogSettings(data=tmp_path, log=sasl_kafka.url, topic_prefix=prefix, spool=SpoolSettings(min_free_bytes=0))
+    guest = owner.model_copy(update={"log": sasl_kafka.url_by("PLAIN", user="guest")})
+    topic = EVENTS.full_name(prefix)
+
+    async def allow_writing(allowed: bool) -> None:
+        admin = AIOKafkaAdminClient(**connection_options(owner))
+        await admin.start()
+        permission = 3 if allowed else 2
+        of_topic, literal, write, describe = 2, 3, 4, 8
+        for operation, allows in ((describe, 3), (write, permission)):
+            answer = await admin._send_request(
+                CreateAclsRequest(of_topic, topic, literal, "User:guest", "*", operation, allows)
+            )
+            assert [code for code, _ in answer.creation_responses] == [0], answer
+        await admin.close()
+
+    async def forbidden() -> None:
+        await allow_writing(False)
+        async with started(guest) as producer:
+            count = 10
+            # A permission is taken away some time after it was asked for.
+            while all(await producer.append(records(owner, "r", range(count - 10, count)))):
+                count += 10
+            await until(lambda: "Authorization" in (producer.unready() or ""))
+            # Appends go on being taken.
+            assert await producer.append(records(owner, "r", range(count, count + 10))) == [None] * 10
+        async with started(owner):
+            await delivered(owner)
+        assert_in_order(await in_topic(owner), "r", count + 10)
+
+    async def missing() -> None:
+        async with started(owner) as producer:
+            admin = AIOKafkaAdminClient(**connection_options(owner))
+            await admin.start()
+            await admin.delete_topics([topic])
+            await producer.append(records(owner, "s", range(10)))
+            await until(lambda: "missing" in (producer.unready() or ""))
+            await provision(owner, apply=True)
+            await direct(producer)
+            assert producer.unready() is None
+            await admin.close()
+        assert_in_order(await in_topic(owner), "s", 10)
+
+    asyncio.run(provision(owner, apply=True))
+    asyncio.run(forbidden())
+    asyncio.run(missing())
