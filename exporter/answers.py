@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from eventlog.account import Death, Key, Told
@@ -45,7 +45,8 @@ class Span:
 @dataclass(slots=True)
 class Answers:
     """Law 2 with what it was taken from, summed over the collectors. `until` (ms): what is newer is in motion, so it
-    may be stored and not told of yet. `unheard`: records of collectors whose account is not here."""
+    may be stored and not told of yet. `unheard`: records of collectors whose account is not here, or ends
+    before."""
 
     answered: Counter[Key] = field(default_factory=Counter)
     held: Counter[Key] = field(default_factory=Counter)
@@ -70,19 +71,28 @@ def compare(told: Sequence[Told], held: Mapping[str, Counter[Key]], span: Span) 
     settled = min((one.settled for one in heard.values()), default=span.end)
     answers = Answers(until=min(span.end, settled // MINUTE_MS * MINUTE_MS), collectors=len(heard))
     for name, one in sorted(heard.items()):
-        _compare_one(answers, one, held.get(name, _NOTHING), span)
+        counts = held.get(name, _NOTHING)
+        if is_old(one, counts):
+            one = _until(one, one.sure)
+            later = Counter({key: n for key, n in counts.items() if key[0] > one.end and span.has(key)})
+            counts = Counter({key: n for key, n in counts.items() if key[0] <= one.end})
+            if later:
+                answers.unheard[name] = later
+        _compare_one(answers, one, counts, span)
     for name, counts in sorted(held.items()):
-        if name not in heard:
-            mine = Counter({key: n for key, n in counts.items() if span.has(key)})
-            if mine:
-                answers.unheard[name] = mine
+        if name not in heard and (mine := {key: n for key, n in counts.items() if span.has(key)}):
+            answers.unheard[name] = Counter(mine)
     return answers
 
 
 def excess_of(told: Sequence[Told], held: Mapping[str, Counter[Key]], span: Span) -> dict[str, set[Key]]:
     """Of each collector the counts of which more is held than was answered."""
     found = {
-        one.name: {key for key, n in held.get(one.name, _NOTHING).items() if span.has(key) and n > one.answered[key]}
+        one.name: {
+            key
+            for key, n in held.get(one.name, _NOTHING).items()
+            if span.has(key) and n > one.answered[key] and not is_old(one, held[one.name])
+        }
         for one in told
     }
     return {name: keys for name, keys in found.items() if keys}
@@ -118,6 +128,21 @@ def _compare_one(answers: Answers, told: Told, held: Counter[Key], span: Span) -
         if n > most:
             answers.faults.append(Fault(key, told.name, told.answered[key], held[key], told.failed[key] + most))
         most = max(0, most - n)
+
+
+def is_old(told: Told, held: Counter[Key]) -> bool:
+    """Whether the collector stored something after its account ends: there must be a newer one."""
+    return not told.moving and any(minute > told.end for minute, _, _ in held)
+
+
+def _until(told: Told, last: int) -> Told:
+    """The account as far as that minute (ms)."""
+    counts = (
+        Counter({key: n for key, n in counts.items() if key[0] <= last}) for counts in (told.answered, told.failed)
+    )
+    answered, failed = counts
+    deaths = [death for death in told.deaths if death.last <= last]
+    return replace(told, answered=answered, failed=failed, deaths=deaths, end=last)
 
 
 def _possible(deaths: Sequence[Death], key: Key, stated: Collection[str]) -> list[Death]:

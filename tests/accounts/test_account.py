@@ -155,7 +155,7 @@ def test_each_death_explains_its_events_once_and_only_in_its_minutes() -> None:
         Line(NOON, "start", most=10),
         Line(NOON + 1000, answered=Counter({(NOON, "shop", "accepted"): 5}), most=4, oldest=NOON - 500),
         Line(NOON + 5000, "start", most=10),
-        Line(NOON + 9000, "stop"),
+        Line(NOON + 2 * MINUTE_MS, "stop"),
     ]
     account = told("a", lines, NOON - MINUTE_MS, NOON + DAY_MS)
     assert account.deaths == [Death(NOON - MINUTE_MS, NOON, 4)]
@@ -190,6 +190,15 @@ def test_what_is_in_motion_is_only_checked_for_losses() -> None:
     # One that has been silent for long has died.
     (death,) = told("a", lines, NOON, now + DAY_MS).deaths
     assert death.last >= now - IDLE_MS
+
+
+@pytest.mark.parametrize("mark", ["", "stop"])
+def test_what_is_later_than_an_account_is_asked_for_not_held_against_it(mark: Mark) -> None:
+    account = told("a", [Line(NOON, "start", most=10), Line(NOON + 1, mark, most=4)], NOON, NOON + DAY_MS)
+    # The account was copied while its collector was at work: of its last minute it does not tell everything.
+    held = {(NOON + minute * MINUTE_MS, "shop", "accepted"): 90 for minute in (0, 1, 5)}
+    laws = compare([account], {"a": Counter(held)}, Span(NOON, NOON + DAY_MS))
+    assert (laws.holds, laws.unanswered, laws.unheard) == (True, 0, {"a": Counter(held)})
 
 
 def test_records_of_collectors_without_an_account_are_not_held_against_those_with_one() -> None:

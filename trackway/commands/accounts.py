@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from eventlog.account import Key
-from eventlog.timestamps import MINUTE_MS, format_ms
+from eventlog.timestamps import DAY_MS, MINUTE_MS, format_ms, now_ms
+from eventlog.topics import EVENTS, REJECTED
 from exporter.accounts import Accounts, Asked, Totals, by_source, take_accounts, totals_of
 from exporter.answers import Fault
 from exporter.ledger import rows_by_minute
@@ -91,7 +92,10 @@ def _print_tables(accounts: Accounts, exports: Iterable[dict[str, Any]], start: 
         refused = ", ".join(f"{n} {reason}" for reason, n in sorted(accounts.answers.refused.items()))
         print(f"requests refused whole: {refused}")
     if accounts.since > start > 0:
-        say(f"the log no longer holds what was received before {format_ms(accounts.since)}; compared from there on")
+        less = now_ms() - accounts.since < (min(one.retention_ms for one in (EVENTS, REJECTED)) - DAY_MS)
+        short = "; that is less than it should hold: see `trackway topics`" if less else ""
+        since = format_ms(accounts.since)
+        say(f"the log no longer holds what was received before {since}; compared from there on{short}")
     for line in (*_law1_lines(accounts), *_law2_lines(accounts)):
         print(line)
 
@@ -126,7 +130,8 @@ def _law2_lines(accounts: Accounts) -> Iterator[str]:
         yield "law 2 was not checked: no collector has kept account here"
     for name, counts in answers.unheard.items():
         yield f"law 2 was not checked for {sum(counts.values())} records of the collector {name}, {_span(counts)}:"
-        yield "  its account is not here; give the data folder of its machine, or a copy, as --answered FOLDER"
+        yield "  its account is not here, or ends before; give the data folder of its machine, or a copy as new,"
+        yield "  as --answered FOLDER"
     if answers.collectors:
         yield f"  what was received since {format_ms(answers.until)} is still in motion: of that only a loss would show"
     if answers.unanswered:
