@@ -52,22 +52,32 @@ def where(settings: Settings, arguments: Namespace) -> int:
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """The record's way as a small tree."""
     yield f"{record['id']} of {record['source'] or '-'}"
+    steps = list(_steps(record))
+    for at, (step, *details) in enumerate(steps):
+        last = at + 1 == len(steps)
+        yield f"{'└' if last else '├'} {step}"
+        for detail in details:
+            yield f"{' ' if last else '│'}   {detail}"
+
+
+def _steps(record: Mapping[str, Any]) -> Iterator[list[str]]:
     by = f" by {record['protocol']}" if "protocol" in record else ""
     what = f", {record['name']} of {record['occurred_at']}" if "name" in record and "occurred_at" in record else ""
-    yield f"├ received {record['received_at']}{by}{what}"
+    yield [f"received {record['received_at']}{by}{what}"]
     if "replayed_from" in record:
-        yield f"├ made again of the rejected record {record['replayed_from']}"
-    yield f"├ {_receipt(record)}"
-    yield f"├ {_place(record)}"
+        yield [f"made again of the rejected record {record['replayed_from']}"]
+    yield [_receipt(record)]
+    yield [_place(record)]
     if "on_disk" not in record:
-        yield f"{'├' if 'session_id' in record or 'profile_id' in record else '└'} {_in_store(record)}"
+        yield [_in_store(record)]
     if "profile_id" in record:
-        yield f"├ session {record['session_id']}" if "session_id" in record else "├ of no session"
-        exports = record.get("exports", [])
-        yield f"{'├' if exports else '└'} profile {record['profile_id']}"
-        for at, export in enumerate(exports):
-            yield from _export(export, "└" if at + 1 == len(exports) else "├")
+        yield [f"session {record['session_id']}" if "session_id" in record else "of no session"]
+        yield [f"profile {record['profile_id']}"]
+    for export in record.get("exports", ()):
+        none = "" if export["rows"] else ": no row of it was sent so far"
+        yield [f"export {export['workflow']} ({export['of']}){none}", *map(_row, export["rows"])]
 
 
 def _receipt(record: Mapping[str, Any]) -> str:
@@ -101,14 +111,10 @@ def _in_store(record: Mapping[str, Any]) -> str:
     return f"store: {told.get(record['status'], 'counted as ' + record['status'])}"
 
 
-def _export(export: Mapping[str, Any], branch: str) -> Iterator[str]:
-    rows = export["rows"]
-    none = "" if rows else ": no row of it was sent so far"
-    yield f"{branch} export {export['workflow']} ({export['of']}){none}"
-    for row in rows:
-        when = f"sent {row['sent_at']}" if "sent_at" in row else f"of the run of {row['run_started_at']}"
-        why = f" by {row['by']}: {row['code']}, {row['reason']}" if row["answer"] == "refused" else ""
-        yield f"{' ' if branch == '└' else '│'}   {row['answer']}, {when}, run {row['run_id']}{why}"
+def _row(row: Mapping[str, Any]) -> str:
+    when = f"sent {row['sent_at']}" if "sent_at" in row else f"of the run of {row['run_started_at']}"
+    why = f" by {row['by']}: {row['code']}, {row['reason']}" if row["answer"] == "refused" else ""
+    return f"{row['answer']}, {when}, run {row['run_id']}{why}"
 
 
 def _say_why_not(settings: Settings, arguments: Namespace) -> None:
