@@ -17,13 +17,16 @@ from eventlog.spool import undelivered
 from eventlog.timestamps import MINUTE_MS
 from eventlog.topics import EVENTS, REJECTED
 from exporter.answers import Span, excess_of
-from exporter.fold import header, source_of, value_of
+from exporter.fold import source_of, value_of
 from exporter.log_reading import read_log
 from exporter.searching import refused_record
 
 _STATUSES: Final = ("rejected", "filtered", "duplicate", "poison")
 # What receipts call what stands in the events topic; the store tells four kinds of it apart.
 ACCEPTED: Final = "accepted"
+
+# Of records that were made again of rejected ones: whatever collector they name, it did not answer them.
+_REPLAYED: Final = "replayed"
 
 # The collector whose receipt a record has ("": none), and what it is counted under.
 _Place = tuple[str, Key]
@@ -97,7 +100,7 @@ class LogCounts:
             return
         reached = record.offset < self._offsets.get(record.partition, bounds.first)
         (self.reached if reached else self.later)[key] += 1
-        if header(record, REPLAYED_HEADER):
+        if collector == _REPLAYED:
             self.replayed += 1
         elif collector:
             self.held[collector][key] += 1
@@ -116,7 +119,8 @@ class LogCounts:
                 self.held[collector][key] += one.n
                 if one.undeliverable:
                     self.undeliverable[key] += one.n
-        self.held.pop("", None)
+        for nobody in ("", _REPLAYED):
+            self.held.pop(nobody, None)
 
     async def discount_twins(self, told: Sequence[Told], span: Span) -> int:
         """Where more is stored than was answered, leave out records that are there twice, byte for byte: a producer
@@ -133,7 +137,7 @@ class LogCounts:
 
         def visit(record: Record, _: Bounds) -> None:
             place = _place(record, self._events)
-            if place[1] in excess.get(place[0], ()) and not header(record, REPLAYED_HEADER):
+            if place[1] in excess.get(place[0], ()):
                 digest = _digest(record.partition.topic, record.value)
                 twins[place] += digest in seen
                 seen.add(digest)
@@ -152,7 +156,11 @@ def _place(record: Record | Outgoing, events: str) -> _Place:
     value = value_of(record)
     topic = record.topic if isinstance(record, Outgoing) else record.partition.topic
     key = record.timestamp // MINUTE_MS * MINUTE_MS, source_of(record, value), _status(value, topic == events)
-    return header(record, COLLECTOR_HEADER), key
+    headers = dict(record.headers)
+    collector = (
+        _REPLAYED if REPLAYED_HEADER in headers else headers.get(COLLECTOR_HEADER, b"").decode("utf-8", "replace")
+    )
+    return collector, key
 
 
 def _status(value: Any, is_event: bool) -> str:
