@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from collector.commerce import Meaning
 from eventlog.errors import Rejected
-from eventlog.event import Event
+from eventlog.event import Consent, Event
 
 
 @dataclass(slots=True)
@@ -16,7 +16,8 @@ class Sent:
     `traits`, `properties`, `page`, `campaign`, `library`, `client`, `consent`; texts trimmed, nothing null or blank.
     Intake completes it in place; the objects in it may be shared with other events and are never written to.
 
-    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it.
+    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it, `message` what was read,
+    kept should intake refuse it.
     """
 
     path: str
@@ -27,17 +28,21 @@ class Sent:
     exact_time: bool = False
     email: object = None
     server_side: bool = False
+    message: Any = None
 
 
 @dataclass(slots=True)
 class Parsed:
-    """A body: its events and those refused, in the order sent. `sent_at` and `received_at` as the sender wrote them."""
+    """A body: its events and those refused, in the order sent. `sent_at` and `received_at` as the sender wrote them;
+    `path` is the URL's, `shared` the context that a batch states once for all of its events."""
 
     protocol: str
     events: list[Sent | Refused]
     sent_at: str | None = None
     received_at: str | None = None
     write_key: str | None = None
+    path: str = ""
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
@@ -49,8 +54,11 @@ def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Refused:
-    """An event that cannot be read. `prefix` is what is kept of it."""
+    """An event that cannot be read. `consent` is what can be read of its own statement, `name` its canonical name if
+    it has one: who did not consent to an event has nothing kept of it."""
 
     error: Rejected
     id: str | None
-    prefix: str
+    message: Any
+    name: str = ""
+    consent: Consent | None = None
