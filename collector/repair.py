@@ -6,11 +6,9 @@ import copy
 import difflib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
-
-import orjson
 
 from collector.casts import CannotCast, Type
 from collector.casts import cast as cast_value
@@ -24,6 +22,7 @@ Place = tuple[str | int, ...]
 # The keys of a rule beside its verb and `when`: which are needed, which may be.
 _NEEDED: Final[dict[Verb, tuple[str, ...]]] = {"set": ("value",), "rename": ("to",), "cast": ("to",), "remove": ()}
 _MORE: Final[dict[Verb, tuple[str, ...]]] = {"set": (), "rename": (), "cast": ("decimal",), "remove": ()}
+_INT64: Final = 2**63
 _WORDS: Final = ("reason", "source", "name", "path")
 _IS: Final[dict[str, tuple[type, ...]]] = {
     "absent": (), "text": (str,), "number": (int, float), "flag": (bool,), "list": (list,), "object": (dict,),
@@ -310,25 +309,21 @@ class _Reading:
 
     def _json_only(self, where: Place, value: Any) -> None:
         """YAML has values that JSON does not: dates, .nan, keys that are no texts, integers beyond 64 bits."""
-        try:
-            orjson.dumps(value)
-            fits = NotANumber not in map(type, _numbers_marked(value))
-        except TypeError:
-            fits = False
-        if not fits:
+        if not _is_json(value):
             self._wrong(where, "is no value of JSON; write a date or a large number in quotes")
 
     def _wrong(self, where: Place, text: str) -> None:
         self._problems.append(((*self._place, *where), text))
 
 
-def _numbers_marked(value: Any) -> Iterator[Any]:
-    """Every value within, those that are no numbers of JSON as NotANumber."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield NotANumber()
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _numbers_marked(inner)
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -_INT64 <= value < _INT64
+    return value is None or isinstance(value, str | bool) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _nearest(word: Any, known: Sequence[str]) -> str:

@@ -100,14 +100,16 @@ class Replay:
         except BadBody as error:
             return Again("rejected", event_id, reason=error.code, message=str(error))
         for sent in parsed.events:
-            if not isinstance(sent, Refused) and not sent.event.get("id"):
+            if isinstance(sent, Refused):
+                sent.id = sent.id or event_id
+            elif not sent.event.get("id"):
                 sent.event["id"] = event_id
         (receipt,) = intake(parsed, self._context(source, outcome, asked)).receipts
         return _told(receipt)
 
     def _canonical(self, event: Any, event_id: str) -> Again:
         """A poison record: it is what a collector made, or was to be."""
-        if isinstance(event, dict):
+        if isinstance(event, dict) and "id" not in event:
             event = {"id": event_id, **event}
         try:
             canonical: Event = EVENT.validate_python(event)

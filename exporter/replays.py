@@ -59,6 +59,12 @@ async def known_of(store: Store, places: Collection[Place], identities: Collecti
         return await _known(connection, places, identities)
 
 
+async def replayed_of(store: Store, places: Collection[Place]) -> frozenset[Place]:
+    """Those of the places that were replayed."""
+    async with store.read() as connection:
+        return await _replayed(connection, places)
+
+
 async def replay(store: Store, lease: Lease, made: Sequence[Made]) -> list[Made]:
     """Have the events sent, but for those that were by now; answers which are. Raises LeaseLost."""
     async with store.write() as connection:
@@ -93,9 +99,7 @@ async def is_being_sent(store: Store) -> bool:
 
 async def _known(connection: AsyncConnection, places: Collection[Place], identities: Collection[Identity]) -> Known:
     hashes = {id_hash for id_hash, _ in identities}
-    offsets = {place.offset for place in places}
-    rows = await rows_among(connection, 'SELECT partition, "offset", received_at FROM replay', '"offset"', offsets)
-    replayed = frozenset(Place(*row) for row in rows) & frozenset(places)
+    replayed = await _replayed(connection, places)
     # What is in the log and was set aside there again (poison) is not on its way any more, and may be replayed anew.
     traced = await rows_among(connection, "SELECT id_hash, key_hash, seen, topic FROM trace", "id_hash", hashes)
     accepted = {(id_hash, key_hash) for id_hash, key_hash, seen, _ in traced if seen}
@@ -104,3 +108,9 @@ async def _known(connection: AsyncConnection, places: Collection[Place], identit
     on_their_way = {(id_hash, key_hash) for id_hash, key_hash in sent} - arrived
     wanted = frozenset(identities)
     return Known(replayed, wanted & accepted, wanted & on_their_way)
+
+
+async def _replayed(connection: AsyncConnection, places: Collection[Place]) -> frozenset[Place]:
+    offsets = {place.offset for place in places}
+    rows = await rows_among(connection, 'SELECT partition, "offset", received_at FROM replay', '"offset"', offsets)
+    return frozenset(Place(*row) for row in rows) & frozenset(places)
