@@ -157,7 +157,8 @@ async def _say_what_follows(replaying: Replaying, store: Store, applied: bool) -
     elif await is_being_sent(store):
         say(f"{events} handed to the aggregator, which is sending to the log")
     else:
-        say(f"{events} wait in the store; they are sent once `trackway up` or `trackway aggregate` runs")
+        waits = "waits in the store and is" if count == 1 else "wait in the store and are"
+        say(f"{events} {waits} sent once `trackway up` or `trackway aggregate` runs")
 
 
 def _wanted(arguments: Namespace) -> Wanted:
