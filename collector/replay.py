@@ -19,12 +19,12 @@ from collector.settings import CollectorSettings, Source
 from eventlog.errors import RecordTooLarge
 from eventlog.event import EVENT, Client, Event
 from eventlog.log import Outgoing, refuse_too_large
-from eventlog.outcome import Asked, Outcome
+from eventlog.outcome import REPLAYED_FROM, Asked, Outcome
 from eventlog.timestamps import format_ms, parse_ms
 from eventlog.topics import EVENTS, REJECTED
 
-# Names the record of the rejected topic that an event was made from, as `partition/offset`: no collector answered it.
-REPLAYED_FROM: Final = "tw_replayed_from"
+# The outbox numbers what it sends, in a header of at most this size.
+_NUMBERED: Final = ("tw_seq", b"9" * 20)
 
 NOT_KEPT: Final = "nothing was kept of it: its request was refused whole, or its sender had not consented"
 TOO_LARGE: Final = "it was too large to be kept; only its beginning was"
@@ -83,7 +83,7 @@ class Replay:
             return made
         record = made.record._replace(headers=(*made.record.headers, (REPLAYED_FROM, position.encode())))
         try:
-            refuse_too_large([record])
+            refuse_too_large([record._replace(headers=(*record.headers, _NUMBERED))])
         except RecordTooLarge as error:
             return Again("rejected", made.id, reason="too_large", message=str(error))
         return made._replace(record=record)

@@ -15,9 +15,9 @@ from collector.context import Context, Topics
 from collector.decode import decode
 from collector.intake import Receipt, intake
 from collector.protocols import segment
-from collector.replay import REPLAYED_FROM, Again, NotKept, Replay, kept_event
+from collector.replay import Again, NotKept, Replay, kept_event
 from collector.settings import CollectorSettings, Limits, Source
-from eventlog.outcome import OUTCOME, Outcome
+from eventlog.outcome import OUTCOME, REPLAYED_FROM, Outcome
 from eventlog.timestamps import format_ms
 from tests.collector.test_canonical import contexts, messages, times, values
 
