@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from collector.settings import Limits
 from eventlog.event import Client
+from eventlog.log import Headers
 
 
 class Topics(NamedTuple):
@@ -36,3 +37,5 @@ class Context:
     client: Client
     gpc: bool
     dnt: bool
+    # What every record of this collector carries in its headers beside what its topic documents; of a replay, nothing.
+    collector: Headers = ()

@@ -121,7 +121,7 @@ def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
     value = orjson.dumps(event)
     if len(value) > context.limits.event_bytes:
         raise Rejected("too_large", sent.path, f"an event has {context.limits.event_bytes} bytes at most")
-    record = event_record(event, value, context.topics, context.secret, context.now)
+    record = event_record(event, value, context)
     return Receipt(event_id, "accepted", record)
 
 
@@ -201,12 +201,15 @@ def _refused(error: Rejected, event: Sent | Refused, asked: Asked, context: Cont
 def outcome_record(outcome: Outcome, key: str, context: Context) -> Outgoing:
     """A record of the rejected topic."""
     name = pseudonym("id", key, context.secret)
-    return Outgoing(context.topics.rejected, name, orjson.dumps(outcome), (_CONTENT_TYPE,), context.now)
+    return Outgoing(
+        context.topics.rejected, name, orjson.dumps(outcome), (_CONTENT_TYPE, *context.collector), context.now
+    )
 
 
-def event_record(event: Event, value: bytes, topics: Topics, secret: bytes, at: int) -> Outgoing:
-    """A record of the events topic; `value` is the event's JSON, `at` when it was received."""
-    return Outgoing(topics.events, record_key(event, secret), value, _headers(event), at)
+def event_record(event: Event, value: bytes, context: Context) -> Outgoing:
+    """A record of the events topic; `value` is the event's JSON."""
+    headers = (*_headers(event), *context.collector)
+    return Outgoing(context.topics.events, record_key(event, context.secret), value, headers, context.now)
 
 
 def record_key(event: Event, secret: bytes) -> bytes:

@@ -16,10 +16,11 @@ from collector.pointers import find, put, read_pointer
 from collector.protocols import PATHS
 from collector.sent import Refused
 from collector.settings import CollectorSettings, Source
+from eventlog.account import REPLAYED_HEADER
 from eventlog.errors import RecordTooLarge
 from eventlog.event import EVENT, Client, Event
 from eventlog.log import Outgoing, refuse_too_large
-from eventlog.outcome import REPLAYED_FROM, Asked, Outcome
+from eventlog.outcome import Asked, Outcome
 from eventlog.timestamps import format_ms, parse_ms
 from eventlog.topics import EVENTS, REJECTED
 
@@ -76,12 +77,12 @@ class Replay:
         # The id that its receipt told; a record without one always gets the same.
         event_id = outcome.get("id") or "replay-" + pseudonym("replay", position, self._secret).decode()
         if outcome["status"] == "poison":
-            made = self._canonical(event, event_id)
+            made = self._canonical(event, event_id, outcome)
         else:
             made = self._sent(event, event_id, outcome)
         if made.record is None:
             return made
-        record = made.record._replace(headers=(*made.record.headers, (REPLAYED_FROM, position.encode())))
+        record = made.record._replace(headers=(*made.record.headers, (REPLAYED_HEADER, position.encode())))
         try:
             refuse_too_large([record._replace(headers=(*record.headers, _NUMBERED))])
         except RecordTooLarge as error:
@@ -107,7 +108,7 @@ class Replay:
         (receipt,) = intake(parsed, self._context(source, outcome, asked)).receipts
         return _told(receipt)
 
-    def _canonical(self, event: Any, event_id: str) -> Again:
+    def _canonical(self, event: Any, event_id: str, outcome: Outcome) -> Again:
         """A poison record: it is what a collector made, or was to be."""
         if isinstance(event, dict) and "id" not in event:
             event = {"id": event_id, **event}
@@ -120,8 +121,10 @@ class Replay:
                 first = error.errors(include_url=False, include_context=False, include_input=False)[0]
                 where, message = ".".join(map(str, first["loc"])), first["msg"]
             return Again("rejected", event_id, reason="not_an_event", path=where, message=message)
-        record = event_record(canonical, orjson.dumps(event), self._topics, self._secret, at)
-        return Again("accepted", canonical["id"], record)
+        asked: Asked = {"path": "", "key": "server"}
+        context = self._context(Source(), outcome, asked)
+        context.now = at
+        return Again("accepted", canonical["id"], event_record(canonical, orjson.dumps(event), context))
 
     def _context(self, source: Source, outcome: Outcome, asked: Asked) -> Context:
         server = asked["key"] == "server"
@@ -129,7 +132,7 @@ class Replay:
         now = parse_ms(outcome["received_at"])
         client: Client = {} if server else asked.get("client", {})
         return Context(
-            source=outcome["source"], protocol=protocol, server_key=server,
+            source=outcome.get("source", ""), protocol=protocol, server_key=server,
             required_consent=source.requires_consent(protocol, server), respect_dnt=self._settings.respect_dnt,
             filter_bots=source.bots == "filter", limits=self._settings.limits, topics=self._topics,
             secret=self._secret, now=now, received_at=format_ms(now), cookie_id=asked.get("cookie_id"),

@@ -12,10 +12,6 @@ from eventlog.event import Client, Text, Time
 
 Status = Literal["accepted", "duplicate", "filtered", "rejected"]
 
-# The header of an event that was made from a rejected record, naming it as `partition/offset` of the rejected topic: no
-# collector answered it, though it stands in the minute in which one refused it.
-REPLAYED_FROM: Final = "tw_replayed_from"
-
 # How much is kept of a rejected event that is not kept whole, in characters of its JSON.
 MAX_PREFIX_CHARACTERS: Final = 1024
 # A batch's context is kept with each of its refused events, so a larger one is not kept at all.

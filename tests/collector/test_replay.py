@@ -17,7 +17,8 @@ from collector.intake import Receipt, intake
 from collector.protocols import segment
 from collector.replay import Again, NotKept, Replay, kept_event
 from collector.settings import CollectorSettings, Limits, Source
-from eventlog.outcome import OUTCOME, REPLAYED_FROM, Outcome
+from eventlog.account import REPLAYED_HEADER
+from eventlog.outcome import OUTCOME, Outcome
 from eventlog.timestamps import format_ms
 from tests.collector.test_canonical import contexts, messages, times, values
 
@@ -77,7 +78,7 @@ def test_an_event_put_right_is_the_event_it_would_have_been() -> None:
         event = kept_event(outcome)
         event["properties"]["price"] = "9.90"
         made = again(event, outcome)
-        assert made.record == wanted._replace(headers=(*wanted.headers, (REPLAYED_FROM, b"2/1047")))
+        assert made.record == wanted._replace(headers=(*wanted.headers, (REPLAYED_HEADER, b"2/1047")))
         held = orjson.loads(wanted.value or b"")
         assert ("anonymous_id" in held) is (not before)
         assert (held["client"]["ip"], held["consent"]["gpc"], held["received_at"]) == (
@@ -168,7 +169,7 @@ def test_a_poison_record_is_replayed_as_the_event_it_is() -> None:
     refused = again(kept_event(outcome), outcome)
     assert (refused.status, refused.reason, refused.path) == ("rejected", "not_an_event", "kind")
     made = again(event, outcome)
-    assert made.record == receipt.record._replace(headers=(*receipt.record.headers, (REPLAYED_FROM, b"2/1047")))
+    assert made.record == receipt.record._replace(headers=(*receipt.record.headers, (REPLAYED_HEADER, b"2/1047")))
 
 
 def test_a_source_that_is_no_more_takes_nothing() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from eventlog.account import REPLAYED_HEADER
 from eventlog.log import Bounds, Partition, Record
 from eventlog.opening import open_consumer
-from eventlog.outcome import REPLAYED_FROM
 from eventlog.topics import EVENTS, REJECTED
 from tests.end_to_end.installation import Installation, eventually
 from tests.trackway.commanding import Commands, commanding
@@ -96,12 +96,12 @@ def check_events(installation: Installation, refused: Mapping[str, Any]) -> None
         event, rejection = events[event_id], refused[event_id]
         headers = dict(event["record"].headers)
         position = f"{rejection['record'].partition.number}/{rejection['record'].offset}"
-        assert headers[REPLAYED_FROM].decode() == position
+        assert headers[REPLAYED_HEADER].decode() == position
         assert (headers["ce_id"].decode(), headers["ce_source"].decode()) == (event_id, "shop")
         assert event["record"].timestamp == rejection["record"].timestamp
         assert event["received_at"] == rejection["received_at"]
         assert (event["record"].key == key) is (event_id != "b-5"), "its user id was removed"
-    assert not {name for name, _ in events["b-6"]["record"].headers} & {REPLAYED_FROM}
+    assert not {name for name, _ in events["b-6"]["record"].headers} & {REPLAYED_HEADER}
     assert events["b-4"]["occurred_at"] == "2026-11-24T10:15:00.000Z"
 
 

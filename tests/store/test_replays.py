@@ -14,7 +14,7 @@ from exporter.replays import Made, Place, identity_of, is_being_sent, known_of, 
 from exporter.settings import ExporterSettings
 from exporter.store import Store, open_store
 
-HEADERS = (("ce_id", "é".encode()), ("tw_replayed_from", b"1/0"))
+HEADERS = (("ce_id", "é".encode()), ("tw_replayed", b"1/0"))
 
 
 def made(offset: int, event_id: str, received_at: int = 5) -> Made:
