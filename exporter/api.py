@@ -16,16 +16,14 @@ from exporter.console.auth import SignIn
 from exporter.ledger import list_runs, show_run
 from exporter.lookup import Lookup
 from exporter.openapi import MOST_EVENTS, MOST_PROFILES, MOST_REJECTED, MOST_RUNS, MOST_SESSIONS, OPERATIONS
-from exporter.parameters import after_of, id_of, is_id, limit_of, read_body, time_of, written_after
+from exporter.parameters import after_of, id_of, is_id, limit_of, read_body, time_of, wanted_of, written_after
 from exporter.problem import Problem
-from exporter.rejected import STATUSES, Cause, Found, Scan, Wanted, group, most_first, read_page, read_rejected
-from exporter.replays import Place, replayed_of
+from exporter.rejected import read_causes, read_page
+from exporter.replays import replayed_of
 from exporter.settings import ExporterSettings
 from exporter.store import Store
 
 _LEDGER_MS: Final = DAY_MS
-# Records of the rejected topic that one request looks at, at most.
-SCANNED: Final = 50_000
 
 Answer = Mapping[str, Any]
 
@@ -115,19 +113,17 @@ class Api:
         return {"from": format_ms(start), "to": format_ms(end), "lines": lines}
 
     async def rejected(self, request: Request) -> Answer:
-        wanted = _wanted(request)
-        causes: dict[str, Cause] = {}
-        scan = Scan(SCANNED)
-        async for some in read_rejected(self._settings, wanted, scan):
-            group(some, await self._replayed(some), causes)
-        rows = [cause.row() for cause in most_first(causes)]
+        wanted = wanted_of(request.query_params)
+        causes, complete = await read_causes(self._settings, self._store, wanted)
+        rows = [cause.row() for cause in causes]
         told = {"from": format_ms(wanted.start), "to": format_ms(wanted.end)}
-        return told | {"causes": rows, "complete": scan.complete}
+        return told | {"causes": rows, "complete": complete}
 
     async def rejected_records(self, request: Request) -> Answer:
         limit = limit_of(request.query_params, 100, MOST_REJECTED)
-        page = await read_page(self._settings, _wanted(request), after_of(request.query_params), limit, SCANNED)
-        replayed = await self._replayed(page.found)
+        wanted, after = wanted_of(request.query_params), after_of(request.query_params)
+        page = await read_page(self._settings, wanted, after, limit)
+        replayed = await replayed_of(self._store, [one.place for one in page.found])
         records = [
             {
                 "record": one.position,
@@ -138,22 +134,6 @@ class Api:
             for one in page.found
         ]
         return {"records": records, "limit": limit, "next": written_after(page.next)}
-
-    async def _replayed(self, found: Sequence[Found]) -> frozenset[Place]:
-        return await replayed_of(self._store, [one.place for one in found])
-
-
-def _wanted(request: Request) -> Wanted:
-    query = request.query_params
-    end = time_of(query, "to", now_ms())
-    start = time_of(query, "from", end - DAY_MS)
-    status = query.get("status")
-    if status and status not in STATUSES:
-        raise Problem(
-            "bad_request", "There is no such status.", where="query.status", todo=f"Use {', '.join(STATUSES)}."
-        )
-    words = {name: query.get(name, "") for name in ("source", "reason", "cause")}
-    return Wanted(start, end, (status,) if status else Wanted._field_defaults["statuses"], **words)
 
 
 def api_routes(api: Api, sign_in: SignIn) -> Sequence[BaseRoute]:

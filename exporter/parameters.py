@@ -9,8 +9,9 @@ from typing import Final
 from starlette.requests import Request
 
 from eventlog.event import MAX_ID_CHARACTERS
-from eventlog.timestamps import parse_ms
+from eventlog.timestamps import DAY_MS, now_ms, parse_ms
 from exporter.problem import Problem
+from exporter.rejected import REFUSED, STATUSES, Wanted
 
 MAX_BODY_BYTES: Final = 16 * 1024
 
@@ -76,3 +77,15 @@ def after_of(query: Mapping[str, str]) -> dict[int, int]:
 def written_after(next: Mapping[int, int] | None) -> str:
     """Where the next page begins; "" where there is none."""
     return ",".join(f"{number}:{offset}" for number, offset in sorted((next or {}).items()))
+
+
+def wanted_of(query: Mapping[str, str]) -> Wanted:
+    """Which records of the rejected topic: those of a day, unless it says."""
+    end = time_of(query, "to", now_ms())
+    start = time_of(query, "from", end - DAY_MS)
+    status = query.get("status")
+    if status and status not in STATUSES:
+        todo = f"Use {', '.join(STATUSES)}."
+        raise Problem("bad_request", "There is no such status.", where="query.status", todo=todo)
+    words = {name: query.get(name, "") for name in ("source", "reason", "cause")}
+    return Wanted(start, end, (status,) if status else REFUSED, **words)

@@ -17,13 +17,19 @@ from eventlog.outcome import Outcome, cause_path
 from eventlog.settings import LogSettings
 from eventlog.timestamps import format_ms
 from eventlog.topics import REJECTED
-from exporter.replays import Place
+from exporter.replays import Place, replayed_of
+from exporter.store import Store
 
 # Few, because each may be as large as an event can be; so may a page.
 _AT_ONCE: Final = 200
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _POLL_SECONDS: Final = 5.0
 _SILENT_POLLS: Final = 6
+# Records that one answer looks at, at most.
+_SCANNED: Final = 50_000
+
+# Of an event that should have become one.
+REFUSED: Final = ("rejected", "poison")
 STATUSES: Final = ("rejected", "poison", "filtered", "duplicate")
 
 
@@ -98,7 +104,7 @@ class Wanted(NamedTuple):
 
     start: int
     end: int
-    statuses: Collection[str] = ("rejected", "poison")
+    statuses: Collection[str] = REFUSED
     source: str = ""
     reason: str = ""
     cause: str = ""
@@ -141,16 +147,16 @@ async def read_rejected(settings: LogSettings, wanted: Wanted, scan: Scan | None
             yield [one for one in map(found_in, records) if one is not None and wanted.passes(one)]
 
 
-async def read_page(settings: LogSettings, wanted: Wanted, after: Mapping[int, int], limit: int, scan: int) -> Page:
-    """At most `limit` records that are wanted, from the offsets `after` on, having looked at `scan` at most. A page
-    of large ones holds fewer. Raises Unavailable."""
+async def read_page(settings: LogSettings, wanted: Wanted, after: Mapping[int, int], limit: int) -> Page:
+    """At most `limit` records that are wanted, from the offsets `after` on. A page of large ones holds fewer, and one
+    with few among many may. Raises Unavailable."""
     found: list[Found] = []
     following = dict(after)
     scanned = size = 0
     async with aclosing(_records(settings, wanted.start, after)) as reading:
         async for records in reading:
             for record in records:
-                if len(found) >= limit or scanned >= scan or size >= _PAGE_BYTES:
+                if len(found) >= limit or scanned >= _SCANNED or size >= _PAGE_BYTES:
                     return Page(found, following)
                 scanned += 1
                 following[record.partition.number] = record.offset + 1
@@ -171,6 +177,16 @@ async def read_at(settings: LogSettings, positions: Iterable[tuple[int, int]]) -
                 found += [one for one in here if one is not None]
                 break
     return found
+
+
+async def read_causes(settings: LogSettings, store: Store, wanted: Wanted) -> tuple[list[Cause], bool]:
+    """The causes of what is wanted, those of most records first, and whether all of it was looked at. Raises
+    Unavailable."""
+    causes: dict[str, Cause] = {}
+    scan = Scan(_SCANNED)
+    async for some in read_rejected(settings, wanted, scan):
+        group(some, await replayed_of(store, [one.place for one in some]), causes)
+    return most_first(causes), scan.complete
 
 
 def group(found: Iterable[Found], replayed: Collection[Place], causes: dict[str, Cause]) -> None:

@@ -72,6 +72,15 @@ def test_renaming_keeps_each_value_in_its_entry_and_overwrites_nothing() -> None
         repaired({"items": [{"cost": 1, "price": 2}]}, rules)
 
 
+def test_setting_replaces_adds_to_a_list_and_refuses_where_nothing_can_stand() -> None:
+    assert repaired({"a": [1, 2]}, "[{set: /a/0, value: x}, {set: /a/-, value: 3}]") == ({"a": ["x", 2, 3]}, [1, 2])
+    assert repaired({"a": [{"b": 1}, {}]}, "[{set: /a/*/b, value: 1}]") == ({"a": [{"b": 1}, {"b": 1}]}, [1])
+    assert repaired({"a": 1}, "[{set: /a, value: 1}]") == ({"a": 1}, [])
+    for event in ({"a": 1}, {"a": [1]}, 7):
+        with pytest.raises(CannotRepair, match="rule 1: nothing can stand at /a/b"):
+            repaired(event, "[{set: /a/b, value: 1}]")
+
+
 def test_removing_entries_of_a_list_removes_all_that_are_meant() -> None:
     assert repaired({"a": [1, 2, 3]}, "[{remove: /a/*}]") == ({"a": []}, [1])
     assert repaired({"a": [1, 2, 3]}, "[{remove: /b/*}]") == ({"a": [1, 2, 3]}, [])
