@@ -77,7 +77,9 @@ def intake(parsed: Parsed, context: Context) -> Taken:
     last = context.cookie_id
     for sent in parsed.events:
         if isinstance(sent, Refused):
-            taken.receipts.append(_refused(sent.error, sent, asked_of(parsed, last, context), context))
+            taken.receipts.append(
+                _refused(sent.error, sent, _kept_of(parsed, len(taken.receipts), last, context), context)
+            )
             continue
         event = sent.event
         held = first or (last if "anonymous_id" not in event else None)
@@ -86,7 +88,7 @@ def intake(parsed: Parsed, context: Context) -> Taken:
         try:
             receipt = _take(sent, sent_at, context)
         except Rejected as error:
-            receipt = _refused(error, sent, asked_of(parsed, last, context), context)
+            receipt = _refused(error, sent, _kept_of(parsed, len(taken.receipts), last, context), context)
         taken.receipts.append(receipt)
         if event["name"] == "reset":
             # The reset itself belongs to the old id; what follows to the new one that the client proposes.
@@ -183,7 +185,12 @@ def _walk(value: Any, path: str, depth: int) -> None:
             _walk(one, where, depth - 1)
 
 
-def _refused(error: Rejected, event: Sent | Refused, asked: Asked, context: Context) -> Receipt:
+def _kept_of(parsed: Parsed, at: int, cookie_id: str | None, context: Context) -> tuple[Any, Asked]:
+    """What is kept of the event at `at`: its message, and what the request said beside it."""
+    return parsed.messages[at], asked_of(parsed, cookie_id, context)
+
+
+def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked], context: Context) -> Receipt:
     # Where the sender gave none, its receipt tells one to ask by, which a replay keeps.
     event_id = (event.id if isinstance(event, Refused) else event.event["id"]) or str(uuid.uuid4())
     outcome: Outcome = {
@@ -193,7 +200,7 @@ def _refused(error: Rejected, event: Sent | Refused, asked: Asked, context: Cont
     if error.path:
         outcome["path"] = error.path[:_MAX_PATH]
     if may_be_kept(event, context):
-        keep(outcome, event.message, asked, context.limits.event_bytes)
+        keep(outcome, *kept, context.limits.event_bytes)
     record = outcome_record(outcome, event_id, context)
     return Receipt(event_id, "rejected", record, error.reason, error.path, error.message)
 

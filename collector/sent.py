@@ -16,8 +16,7 @@ class Sent:
     `traits`, `properties`, `page`, `campaign`, `library`, `client`, `consent`; texts trimmed, nothing null or blank.
     Intake completes it in place; the objects in it may be shared with other events and are never written to.
 
-    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it, `message` what was read,
-    kept should intake refuse it.
+    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it.
     """
 
     path: str
@@ -28,13 +27,13 @@ class Sent:
     exact_time: bool = False
     email: object = None
     server_side: bool = False
-    message: Any = None
 
 
 @dataclass(slots=True)
 class Parsed:
     """A body: its events and those refused, in the order sent. `sent_at` and `received_at` as the sender wrote them;
-    `path` is the URL's, `shared` the context that a batch states once for all of its events."""
+    `messages` are what they were read from, for what is kept of one that is refused; `path` is the URL's, `shared` the
+    context that a batch states once for all of its events."""
 
     protocol: str
     events: list[Sent | Refused]
@@ -42,6 +41,7 @@ class Parsed:
     received_at: str | None = None
     write_key: str | None = None
     path: str = ""
+    messages: list[Any] = field(default_factory=list)
     shared: dict[str, Any] = field(default_factory=dict)
 
 
@@ -59,6 +59,5 @@ class Refused:
 
     error: Rejected
     id: str | None
-    message: Any
     name: str = ""
     consent: Consent | None = None

@@ -146,6 +146,7 @@ def parse(body: Any, path: str, limit: int) -> Parsed:
             raise BadBody(413, "too_many_events", f"a batch holds {limit} events at most; send smaller ones")
     else:
         messages, is_batch = [body], False
+    parsed.messages = messages
     shared: Context = _context(body["context"]) if is_batch and isinstance(body.get("context"), dict) else {}
     parsed.shared = cast("dict[str, Any]", shared)
     for at, message in enumerate(messages):
@@ -200,7 +201,7 @@ def _read(value: Any, path: str, kind: Kind | None, shared: Context) -> Sent:
         _read_page(event, title)
     return Sent(
         path, event, meaning, _at(path, "properties"), client_time=times[0] or times[1], email=traits.get("email"),
-        server_side=server_side, message=value,
+        server_side=server_side,
     )  # fmt: skip
 
 
@@ -268,11 +269,11 @@ def _at(path: str, name: str) -> str:
 def _refused(error: Rejected, message: Any, shared: Context) -> Refused:
     """A message that cannot be read, with what can be read of who consented to it."""
     if not isinstance(message, dict):
-        return Refused(error, None, message, consent=_consent_in(shared))
+        return Refused(error, None, consent=_consent_in(shared))
     named, stated = _text(message.get("event")), message.get("context")
     context: Context = {**shared, **_context(stated)} if isinstance(stated, dict) else shared
     name = _meaning("track", named).name if named else ""
-    return Refused(error, _text(message.get("messageId")), message, name, _consent_in(context))
+    return Refused(error, _text(message.get("messageId")), name, _consent_in(context))
 
 
 def _consent_in(context: Context) -> Consent | None:
