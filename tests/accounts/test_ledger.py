@@ -256,11 +256,11 @@ def test_records_sent_again_by_a_new_producer_are_twins_and_replayed_ones_are_no
         producer = open_producer(load(quiet.config, os.environ))
         await producer.start()
         replayed = record(quiet, 7)
-        replayed = replayed._replace(headers=(*replayed.headers, (REPLAYED_HEADER, b"0:4")))
+        replayed = replayed._replace(headers=(*replayed.headers, (REPLAYED_HEADER, b"0/4")))
         await producer.append([record(quiet, 1), replayed])
         await producer.stop()
 
     asyncio.run(append())
     code, lines = quiet.ledger(capsys)
     assert (code, lines[-1]["law2"], lines[-1]["twins"], lines[-1]["replayed"]) == (0, True, 1, 1)
-    assert "made again of the rejected record 0:4" in quiet.command(capsys, "where", "e-7")[1]
+    assert "made again of the rejected record 0/4" in quiet.command(capsys, "where", "e-7")[1]
