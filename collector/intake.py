@@ -9,57 +9,39 @@ import hmac
 import uuid
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 from collector import commerce
 from collector.consent import verdict, with_signals
+from collector.context import Context, Topics
 from collector.event_time import event_time, read_time
+from collector.keeping import asked_of, keep, may_be_kept
 from collector.page import campaign_of, page_of
 from collector.sent import Parsed, Refused, Sent, without_blanks
-from collector.settings import Limits
 from collector.shape import check_names, check_size, check_values
 from eventlog import identifiers
 from eventlog.compact import dumps
 from eventlog.errors import FilteredReason, Rejected
-from eventlog.event import MAX_ID_CHARACTERS, Channel, Client, Event
+from eventlog.event import MAX_ID_CHARACTERS, Channel, Event
 from eventlog.identifiers import email_in_ruid, normalise
 from eventlog.log import Headers, Outgoing
-from eventlog.outcome import MAX_PATH_CHARACTERS, Outcome, Status
+from eventlog.outcome import MAX_PATH_CHARACTERS, Asked, Outcome, Status
 from eventlog.timestamps import format_ms
+
+__all__ = [
+    "Context",
+    "Receipt",
+    "Taken",
+    "Topics",
+    "event_record",
+    "intake",
+    "outcome_record",
+    "pseudonym",
+    "record_key",
+]
 
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
 _SPEC: Final = ("ce_specversion", b"1.0")
-
-
-class Topics(NamedTuple):
-    """The full names of the topics the collector writes to."""
-
-    events: str
-    rejected: str
-
-
-@dataclass(slots=True)
-class Context:
-    """What intake needs to know beside the body: the source's policy and facts of the request. `now` in milliseconds;
-    `client`, `gpc` and `dnt` are a browser's, so empty and False with a server key."""
-
-    source: str
-    protocol: str
-    server_key: bool
-    required_consent: bool
-    respect_dnt: bool
-    filter_bots: bool
-    limits: Limits
-    topics: Topics
-    secret: bytes
-    now: int
-    cookie_id: str | None
-    received_at: str
-    client: Client
-    gpc: bool
-    dnt: bool
-    # What every record of this collector carries in its headers beside what its topic documents.
-    collector: Headers = ()
 
 
 @dataclass(slots=True)
@@ -95,13 +77,18 @@ def intake(parsed: Parsed, context: Context) -> Taken:
     while waiting:
         sent = waiting.pop()
         if isinstance(sent, Refused):
-            taken.receipts.append(_refused(sent.error, sent.id, sent.prefix, context))
+            taken.receipts.append(
+                _refused(sent.error, sent, _kept_of(parsed, len(taken.receipts), last, context), context)
+            )
             continue
         event = sent.event
         held = first or (last if "anonymous_id" not in event else None)
         if held:
             event["anonymous_id"] = held
-        receipt = _take(sent, sent_at, context)
+        try:
+            receipt = _take(sent, sent_at, context)
+        except Rejected as error:
+            receipt = _refused(error, sent, _kept_of(parsed, len(taken.receipts), last, context), context)
         taken.receipts.append(receipt)
         if event["name"] == "reset":
             # The reset itself belongs to the old id; what follows to the new one that the client proposes.
@@ -120,25 +107,21 @@ def _keep_cookie(taken: Taken, event: Event) -> None:
 
 
 def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
+    """Raises Rejected; the event has its id then too."""
     event = sent.event
-    event_id = event.get("id") or str(uuid.uuid4())
-    try:
-        check_names(event_id, event["name"], sent.path)
-        event["id"] = event_id
-        _complete(sent, event, sent_at, context)
-        reason = _why_not(event, context)
-        if reason:
-            outcome: Outcome = {
-                "status": "filtered", "reason": reason, "source": context.source, "id": event_id,
-                "received_at": context.received_at, "protocol": context.protocol,
-            }  # fmt: skip
-            return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
-        value = dumps(event)
-        check_size(sent, len(value), context.limits)
-    except Rejected as error:
-        return _refused(error, event_id, "", context)
-    key, headers = record_key(event, context.secret), (*_headers(event), *context.collector)
-    record = Outgoing(context.topics.events, key, value, headers, context.now)
+    event_id = event["id"] = event.get("id") or str(uuid.uuid4())
+    check_names(event_id, event["name"], sent.path)
+    _complete(sent, event, sent_at, context)
+    reason = _why_not(event, context)
+    if reason:
+        outcome: Outcome = {
+            "status": "filtered", "reason": reason, "source": context.source, "id": event_id,
+            "received_at": context.received_at, "protocol": context.protocol,
+        }  # fmt: skip
+        return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
+    value = dumps(event)
+    check_size(sent, len(value), context.limits)
+    record = event_record(event, value, context)
     return Receipt(event_id, "accepted", record)
 
 
@@ -182,19 +165,24 @@ def _why_not(event: Event, context: Context) -> FilteredReason | None:
     return reason or ("bot" if context.filter_bots and "bot" in context.client else None)
 
 
-def _refused(error: Rejected, event_id: str | None, prefix: str, context: Context) -> Receipt:
+def _kept_of(parsed: Parsed, at: int, cookie_id: str | None, context: Context) -> tuple[Any, Asked | None]:
+    """What is kept of the event at `at`: its message, and what the request said beside it."""
+    return parsed.messages[at], asked_of(parsed, cookie_id, context)
+
+
+def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked | None], context: Context) -> Receipt:
+    # Where the sender gave none, its receipt tells one to ask by, which a replay keeps.
+    event_id = (event.id if isinstance(event, Refused) else event.event["id"]) or str(uuid.uuid4())
     outcome: Outcome = {
-        "status": "rejected", "reason": error.reason, "source": context.source, "message": error.message,
-        "received_at": context.received_at, "protocol": context.protocol,
+        "status": "rejected", "reason": error.reason, "source": context.source, "id": event_id[:MAX_ID_CHARACTERS],
+        "message": error.message, "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
-    event_id, path = event_id and event_id[:MAX_ID_CHARACTERS], error.path[:MAX_PATH_CHARACTERS]
-    if event_id:
-        outcome["id"] = event_id
+    event_id, path = event_id[:MAX_ID_CHARACTERS], error.path[:MAX_PATH_CHARACTERS]
     if path:
         outcome["path"] = path
-    if prefix:
-        outcome["prefix"] = prefix
-    record = outcome_record(outcome, event_id or context.source, context)
+    if may_be_kept(event, context):
+        keep(outcome, *kept, context.limits.event_bytes)
+    record = outcome_record(outcome, event_id, context)
     return Receipt(event_id, "rejected", record, error.reason, path, error.message)
 
 
@@ -202,6 +190,12 @@ def outcome_record(outcome: Outcome, key: str, context: Context) -> Outgoing:
     """A record of the rejected topic."""
     name = pseudonym("id", key, context.secret)
     return Outgoing(context.topics.rejected, name, dumps(outcome), (_CONTENT_TYPE, *context.collector), context.now)
+
+
+def event_record(event: Event, value: bytes, context: Context) -> Outgoing:
+    """A record of the events topic; `value` is the event's JSON."""
+    headers = (*_headers(event), *context.collector)
+    return Outgoing(context.topics.events, record_key(event, context.secret), value, headers, context.now)
 
 
 def record_key(event: Event, secret: bytes) -> bytes:

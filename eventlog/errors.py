@@ -47,6 +47,10 @@ class Unavailable(Exception):  # noqa: N818
         self.retry_after = retry_after
 
 
+class Misconfigured(Unavailable):
+    """Ours, and waiting does not help: a topic is missing, or we may not write to it."""
+
+
 class NoSpace(Exception):  # noqa: N818
     """The disk is full: nothing was promised, and it takes more than waiting."""
 

@@ -14,32 +14,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Final
 
-import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     InvalidTimestampError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
+    TopicAuthorizationFailedError,
 )
 
-from eventlog.errors import NoSpace, Unavailable
-from eventlog.kafka_client import BATCH_BYTES, close_producer, connect
+from eventlog.errors import Misconfigured, NoSpace, Unavailable
+from eventlog.kafka_client import close_producer, connect, partition_counts
 from eventlog.known_partitions import known_partitions, note_partitions
 from eventlog.lane import MOST_RECORDS, Batch, Lane, Waiter, add, end_sending, fill
 from eventlog.leftovers import bring_leftovers
 from eventlog.log import Backlog, Outgoing, Partition, Position, partition_of, refuse_too_large
 from eventlog.loud_task import loud_task
-from eventlog.read_back import UNSURE_BYTES, UNSURE_RECORDS, Unsure, find_stored
-from eventlog.refused import refuse, undeliverable
+from eventlog.overflow import Overflow
 from eventlog.settings import LogSettings
 from eventlog.slot import Slot
-from eventlog.spool import NoSpool, Spool, Spooled, new_spool
-from eventlog.topics import REJECTED
+from eventlog.spool import NoSpool, Spooled, new_spool
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +48,8 @@ _AGAIN_SECONDS: Final = 1.0
 # What Kafka says of a record it will never take.
 _OF_A_RECORD: Final = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
 
+_NOT_ALLOWED: Final = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
+
 
 class KafkaProducer:
     """`Producer` on Kafka: idempotent, acks=all, own deadlines. With a slot it has a spool there."""
@@ -57,36 +57,40 @@ class KafkaProducer:
     def __init__(self, settings: LogSettings, slot: Slot | None = None) -> None:
         self._settings = settings
         self._slot = slot
-        self._spool: Spool = NoSpool()
+        self._overflow = Overflow(settings, NoSpool())
         # Of every topic its partitions, by number.
         self._lanes: dict[str, list[Lane]] = {}
         self._producer: AIOKafkaProducer | None = None
         self._replacing: asyncio.Task[None] | None = None
         self._bringing: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._problem: str | None = "not started"
-        self._stopping = False
+        # Whether the problem is one that waiting does not mend; whether Kafka was reached since the start.
+        self._misconfigured = False
+        self._reached = False
+        self._stopping = asyncio.Event()
         # How long to wait before the next try; grows until something is acknowledged.
         self._wait = 0.0
 
     async def start(self) -> None:
         if self._slot:
-            self._spool = new_spool(self._slot.folder, self._settings.spool)
+            self._overflow = Overflow(self._settings, new_spool(self._slot.folder, self._settings.spool), self._slot)
         try:
             self._producer = await self._connect()
-            self._problem = None
+            self._solved()
         except Unavailable as error:
             counts = known_partitions(self._settings.data) if self._slot else {}
             if not counts:
-                await self._spool.close()
+                await self._overflow.spool.close()
                 raise
             self._use(counts)
             self._replace(str(error))
         if self._slot:
-            self._bringing = loud_task(bring_leftovers(self._settings, self._slot, self))
+            self._bringing = loud_task(bring_leftovers(self._settings, self._slot, self, self._stopping))
 
     async def append(self, records: Sequence[Outgoing]) -> list[Position | None]:
         refuse_too_large(records)
-        if self._stopping or not self._lanes:
+        if self._stopping.is_set() or not self._lanes:
             raise Unavailable(f"Kafka: {self._problem}")
         if not records:
             return []
@@ -107,29 +111,36 @@ class KafkaProducer:
         return self._producer is not None and not any(lane.spooling for lane in self._all_lanes())
 
     def unready(self) -> str | None:
-        return self._problem or self._spool.unready(sum(lane.spooling for lane in self._all_lanes()))
+        if self._stopping.is_set() or self._misconfigured or not self._reached:
+            return self._problem
+        # Kafka may be away: as long as the spool has room, no other collector would do better.
+        return None if self.is_direct else self._overflow.spool.unready()
 
     def backlog(self) -> Backlog:
-        return self._spool.backlog()
+        return self._overflow.spool.backlog()
 
     async def stop(self) -> None:
-        self._stopping, self._problem = True, "stopping"
+        self._stopping.set()
+        self._problem = "stopping"
         # Every append is answered by its deadline; what waits longer than that goes to the spool.
         patience = min(self._settings.append_deadline, self._settings.drain_time / 4)
         sending = [lane.sending for lane in self._all_lanes() if lane.sending]
         if sending:
             await asyncio.wait(sending, timeout=patience)
-        for task in (self._bringing, self._replacing):
-            if task:
+        # Given a moment they end by themselves: cancelled while it connects, aiokafka leaves its connection open.
+        background = [task for task in (self._bringing, self._replacing, self._probing) if task]
+        if background:
+            await asyncio.wait(background, timeout=patience)
+            for task in background:
                 task.cancel()
-                await asyncio.wait({task})
+            await asyncio.wait(background)
         for lane in self._all_lanes():
             self._to_spool(lane)
         producer, self._producer = self._producer, None
         if producer:
             await close_producer(producer, patience)
         await end_sending(self._all_lanes())
-        await self._spool.close()
+        await self._overflow.spool.close()
         self._problem = "stopped"
 
     def _enqueue(self, records: Sequence[Outgoing], on: Sequence[Lane], waiter: Waiter) -> set[Lane]:
@@ -153,7 +164,7 @@ class KafkaProducer:
                 part = Batch(None)
                 part.records, part.waiters = spooled[lane], {waiter}
                 waiter.pending += 1
-                self._write(lane, [part])
+                self._overflow.write(lane, [part])
             elif lane.sending is None and self._producer is not None:
                 lane.sending = loud_task(self._send(lane, self._producer))
         return lanes
@@ -195,9 +206,10 @@ class KafkaProducer:
             ids: Sequence[int] = ()
             if batch.spooled:
                 with contextlib.suppress(NoSpace):
-                    ids = await batch.spooled
+                    # The queue behind it was written with it, and is still to be sent.
+                    ids = (await batch.spooled)[: len(batch.records)]
             if ids:
-                await self._forget(lane, ids, acked)
+                await self._overflow.forget(lane, ids, acked)
             lane.acked, lane.unsure = acked, False
         finally:
             lane.batch = None
@@ -208,11 +220,7 @@ class KafkaProducer:
         if not lane.spooled:
             lane.spooling = False
             return True
-        try:
-            rows = await self._spool.oldest(lane.partition, BATCH_BYTES, lane.most)
-        except NoSpace:
-            await asyncio.sleep(_AGAIN_SECONDS)
-            return True
+        rows = await self._overflow.oldest(lane)
         if not rows:
             return True
         builder = producer.create_batch()
@@ -223,7 +231,7 @@ class KafkaProducer:
             if base is None:
                 return False
             # Until the spool has taken note, they are of unknown outcome to whoever comes after us.
-            await self._forget(lane, [row.id for row in rows], base + len(rows))
+            await self._overflow.forget(lane, [row.id for row in rows], base + len(rows))
             lane.unsure = False
         finally:
             lane.batch = None
@@ -246,45 +254,34 @@ class KafkaProducer:
                 if len(rows) == 1:
                     await self._refuse(lane, rows[0], type(error).__name__)
             else:
+                lane.failing = True
+                self._misconfigured = isinstance(error, _NOT_ALLOWED)
                 self._back_off()
             if producer is self._producer:
                 self._replace(f"{type(error).__name__} on {lane.partition.topic}")
             return None
-        self._wait = 0.0
+        lane.failing = False
+        if self._problem is not None and not any(one.failing for one in self._all_lanes()):
+            self._solved()
         return base
-
-    async def _forget(self, lane: Lane, ids: Sequence[int], acked: int | None) -> None:
-        """The records are where they should be; a full disk may need a while to take note."""
-        while True:
-            try:
-                await self._spool.delivered(lane.partition, ids, acked)
-            except NoSpace:
-                await asyncio.sleep(_AGAIN_SECONDS)
-            else:
-                lane.spooled -= len(ids)
-                lane.acked = acked
-                return
 
     async def _refuse(self, lane: Lane, row: Spooled, why: str) -> None:
         """Put a record aside that Kafka will never take, and have the rejected topic tell of it."""
-        assert self._slot is not None
-        _log.error("record_refused", topic=lane.partition.topic, partition=lane.partition.number, reason=why)
-        try:
-            refuse(self._slot.folder, row.record, why)
-        except OSError:
-            # The disk is full: it stays in the spool and is tried again.
+        told = self._overflow.set_aside(row, why)
+        if told is None:
             self._back_off()
             return
-        rejected = REJECTED.full_name(self._settings.topic_prefix)
-        if row.record.topic != rejected:
-            outcome = orjson.dumps(undeliverable(row.record, why))
-            told = Batch(None)
-            headers = (("content-type", b"application/json"),)
-            told.records = [Outgoing(rejected, row.record.key, outcome, headers, row.record.timestamp)]
-            other = self._lane(told.records[0])
+        if row.record.topic != told.topic:
+            batch = Batch(None)
+            batch.records = [told]
+            other = self._lane(told)
             self._to_spool(other)
-            self._write(other, [told])
-        await self._forget(lane, [row.id], lane.acked)
+            self._overflow.write(other, [batch])
+        await self._overflow.forget(lane, [row.id], lane.acked)
+
+    def _solved(self) -> None:
+        if not self._stopping.is_set():
+            self._problem, self._misconfigured, self._reached, self._wait = None, False, True, 0.0
 
     def _back_off(self) -> None:
         self._wait = min(max(self._wait * 2, _RECONNECT_FIRST), _RECONNECT_MOST)
@@ -293,6 +290,8 @@ class KafkaProducer:
         for lane in lanes:
             if lane.waited_for_by(waiter):
                 self._to_spool(lane)
+        if self._probing is None and self._producer is not None:
+            self._probing = loud_task(self._probe(self._producer))
         late = Unavailable("neither Kafka nor the spool's disk answered in time")
         asyncio.get_running_loop().call_later(_DISK_SECONDS, waiter.fail, late)
 
@@ -303,34 +302,34 @@ class KafkaProducer:
         lane.spooling = True
         batches = lane.take_all()
         if batches:
-            self._write(lane, batches)
+            self._overflow.write(lane, batches)
 
-    def _write(self, lane: Lane, batches: Sequence[Batch]) -> None:
-        count = sum(len(batch.records) for batch in batches)
-        try:
-            written = self._spool.write(lane.partition, lane.acked, [one for batch in batches for one in batch.records])
-        except (NoSpace, Unavailable) as error:
-            for batch in batches:
-                batch.fail(error)
-            return
-        lane.spooled += count
-        if lane.batch is not None and batches[0] is lane.batch:
-            lane.batch.spooled = written
-        written.add_done_callback(partial(self._written, lane, batches, count))
+    async def _probe(self, producer: AIOKafkaProducer) -> None:
+        """While batches are overdue, ask whether their topics are still there: aiokafka would find out after 40 s."""
+        wait = _RECONNECT_FIRST
+        await self._pause(wait)
+        while producer is self._producer and not self.is_direct:
+            try:
+                await partition_counts(producer, self._settings)
+            except Misconfigured as error:
+                if producer is self._producer:
+                    self._misconfigured = True
+                    self._replace(str(error))
+            except (KafkaError, OSError):
+                _log.info("kafka_does_not_answer")
+            wait = min(wait * 2, _RECONNECT_MOST)
+            await self._pause(wait)
+        self._probing = None
 
-    def _written(self, lane: Lane, batches: Sequence[Batch], count: int, written: asyncio.Future[range]) -> None:
-        error = None if written.cancelled() else written.exception()
-        if error is not None:
-            lane.spooled -= count
-        for batch in batches:
-            if isinstance(error, Exception):
-                batch.fail(error)
-            else:
-                batch.parts_done()
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not longer than the producer is wanted."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _replace(self, why: str) -> None:
         # After a failed future aiokafka's sequence numbers have a hole: that producer gets nothing through any more.
-        if self._replacing is None and not self._stopping:
+        if self._replacing is None and not self._stopping.is_set():
             self._problem = why
             _log.warning("kafka_producer_replaced", reason=why)
             for lane in self._all_lanes():
@@ -344,36 +343,27 @@ class KafkaProducer:
             await close_producer(old, self._settings.append_deadline)
         await end_sending(self._all_lanes())
         while True:
-            await asyncio.sleep(self._wait)
+            await self._pause(self._wait)
+            if self._stopping.is_set():
+                return
             try:
                 producer = await self._connect()
                 try:
-                    await self._read_back()
+                    await self._overflow.read_back(self._all_lanes())
                 except BaseException:
                     await close_producer(producer, self._settings.append_deadline)
                     raise
             except (Unavailable, NoSpace) as error:
-                self._problem = str(error)
+                self._problem, self._misconfigured = str(error), isinstance(error, Misconfigured)
                 self._back_off()
             else:
                 break
-        self._producer, self._problem, self._replacing = producer, None, None
+        self._producer, self._replacing, self._reached = producer, None, True
+        if not any(lane.failing for lane in self._all_lanes()):
+            self._solved()
         for lane in self._all_lanes():
             if lane.spooling:
                 lane.sending = loud_task(self._send(lane, producer))
-
-    async def _read_back(self) -> None:
-        """Find out what of the spool is in the topic already."""
-        unsure = [lane for lane in self._all_lanes() if lane.unsure and lane.spooled]
-        asked = {
-            lane.partition: Unsure(
-                lane.acked, await self._spool.oldest(lane.partition, UNSURE_BYTES, UNSURE_RECORDS)
-            )
-            for lane in unsure
-        }  # fmt: skip
-        found = await find_stored(self._settings, {one: of for one, of in asked.items() if of.spooled})
-        for lane in unsure:
-            await self._forget(lane, found.get(lane.partition, []), lane.acked)
 
     async def _connect(self) -> AIOKafkaProducer:
         producer, counts = await connect(self._settings)

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
 from eventlog.connection import connection_options
-from eventlog.errors import Unavailable
+from eventlog.errors import Misconfigured, Unavailable
 from eventlog.settings import LogSettings
 from eventlog.topics import MAX_MESSAGE_BYTES, TOPICS
 
@@ -33,7 +33,7 @@ async def connect(settings: LogSettings) -> tuple[AIOKafkaProducer, dict[str, in
     try:
         async with asyncio.timeout(_CONNECT):
             await producer.start()
-            return producer, await _partition_counts(producer, settings)
+            return producer, await partition_counts(producer, settings)
     except BaseException as error:
         await close_producer(producer, settings.append_deadline)
         if isinstance(error, KafkaError | TimeoutError | OSError):
@@ -41,14 +41,17 @@ async def connect(settings: LogSettings) -> tuple[AIOKafkaProducer, dict[str, in
         raise
 
 
-async def _partition_counts(producer: AIOKafkaProducer, settings: LogSettings) -> dict[str, int]:
+async def partition_counts(producer: AIOKafkaProducer, settings: LogSettings) -> dict[str, int]:
+    """How many partitions each of our topics has. Raises Misconfigured, and what aiokafka raises."""
     # Not partitions_for(): of a topic that is missing it only tells after its own 40 s.
     cluster = await producer.client.fetch_all_metadata()
     names = [topic.full_name(settings.topic_prefix) for topic in TOPICS]
     found = {name: len(cluster.partitions_for_topic(name) or ()) for name in names}
     for name, count in found.items():
         if not count:
-            raise Unavailable(f"Kafka: topic {name} is missing; run `trackway topics --apply`")
+            raise Misconfigured(
+                f"Kafka: topic {name} is missing, or hidden from this user; run `trackway topics --apply`"
+            )
     return found
 
 

@@ -56,8 +56,9 @@ class Batch:
         self.parts_done()
 
     def parts_done(self) -> None:
-        """It is durable."""
-        for waiter in self.waiters:
+        """It is durable: in the spool or in the log, whichever comes first; the second time tells nobody anything."""
+        waiters, self.waiters = self.waiters, set()
+        for waiter in waiters:
             waiter.part_done()
 
     def is_awaited(self) -> bool:
@@ -74,7 +75,7 @@ class Lane:
     """One partition. Direct: appends are queued, a batch at a time is handed to aiokafka. Spooling: appends go to the
     spool; what it holds is sent once the batch on its way is settled; with nothing left the lane is direct again."""
 
-    __slots__ = ("acked", "batch", "most", "partition", "queue", "sending", "spooled", "spooling", "unsure")
+    __slots__ = ("acked", "batch", "failing", "most", "partition", "queue", "sending", "spooled", "spooling", "unsure")
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
@@ -87,6 +88,8 @@ class Lane:
         self.spooling = False
         # How many records the spool holds or is about to.
         self.spooled = 0
+        # Whether its last batch failed, for a reason that is not its records'.
+        self.failing = False
         # Whether records of the spool may be in the topic without our knowing it.
         self.unsure = False
         # How many records a batch from the spool has at most: less, after Kafka refused one.

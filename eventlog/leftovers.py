@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -33,10 +34,11 @@ class _Appender(Protocol):
     async def append(self, records: Sequence[Outgoing]) -> list[Position | None]: ...
 
 
-async def bring_leftovers(settings: LogSettings, slot: Slot, producer: _Appender) -> None:
+async def bring_leftovers(settings: LogSettings, slot: Slot, producer: _Appender, stopping: asyncio.Event) -> None:
     """Bring in what there is, and look again and again for what a process that died meanwhile has left."""
     mine = spool_files(slot.folder)[:-1]
-    while True:
+    while not stopping.is_set():
+        wait = _EVERY_SECONDS
         try:
             if producer.is_direct:
                 while mine:
@@ -45,9 +47,10 @@ async def bring_leftovers(settings: LogSettings, slot: Slot, producer: _Appender
                 await _bring_orphans(settings, producer)
         except (Unavailable, NoSpace) as error:
             _log.warning("leftover_waits", reason=str(error))
-            await asyncio.sleep(_AGAIN_SECONDS)
-        else:
-            await asyncio.sleep(_AGAIN_SECONDS if mine else _EVERY_SECONDS)
+            wait = _AGAIN_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_AGAIN_SECONDS if mine else wait):
+                await stopping.wait()
 
 
 async def _bring_orphans(settings: LogSettings, producer: _Appender) -> None:

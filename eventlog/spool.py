@@ -69,8 +69,8 @@ class Spool(Protocol):
     async def delivered(self, partition: Partition, ids: Sequence[int], acked: int | None) -> None:
         """Forget records that are in the topic. Raises NoSpace."""
 
-    def unready(self, stalled: int) -> str | None:
-        """Why records of partitions that do not answer (`stalled` of them) could not be taken, in words."""
+    def unready(self) -> str | None:
+        """Why records could not be taken, in words."""
 
     def backlog(self) -> Backlog:
         """What waits."""
@@ -80,7 +80,7 @@ class Spool(Protocol):
 
 
 class NoSpool:
-    """No disk of its own: what Kafka does not acknowledge in time is refused, and whoever sent it keeps it."""
+    """No disk of its own: what Kafka does not acknowledge in time is refused, and whoever appends keeps it."""
 
     def write(self, partition: Partition, acked: int | None, records: Sequence[Outgoing]) -> asyncio.Future[range]:
         raise Unavailable("Kafka did not acknowledge in time")
@@ -91,8 +91,8 @@ class NoSpool:
     async def delivered(self, partition: Partition, ids: Sequence[int], acked: int | None) -> None:
         """Nothing is kept."""
 
-    def unready(self, stalled: int) -> str | None:
-        return f"{stalled} partitions do not answer" if stalled else None
+    def unready(self) -> str | None:
+        return "Kafka does not answer"
 
     def backlog(self) -> Backlog:
         return NO_BACKLOG
@@ -194,7 +194,7 @@ class DiskSpool:
         rows = await self._ask(lambda connection: connection.execute(statement).fetchall())
         return [Partition(topic, number) for topic, number in rows]
 
-    def unready(self, stalled: int) -> str | None:
+    def unready(self) -> str | None:
         if shutil.disk_usage(self.file.parent).free < self._settings.min_free_bytes:
             return "the disk is nearly full"
         if self._bytes > 0.95 * self._settings.quota_bytes:

@@ -10,14 +10,17 @@ from pydantic import ValidationError
 
 from eventlog.errors import PoisonReason
 from eventlog.event import EVENT
-from eventlog.log import Record
+from eventlog.log import Outgoing, Record
 from eventlog.outcome import MAX_PREFIX_CHARACTERS, Outcome
 from eventlog.timestamps import format_ms
+from eventlog.topics import MAX_MESSAGE_BYTES
 from exporter.marks import hash64
 from exporter.member import Member, member_of
 from exporter.rules import Rules
 
 EVENTS_TOPIC, REJECTED_TOPIC = 0, 1
+# What an outcome holds beside the poison record's value is smaller.
+_BESIDE: Final = 64 * 1024
 
 # What the store counts: the first four of the events topic, the last four and poison of the rejected topic.
 Status = Literal["accepted", "unattributed", "twin", "poison", "rejected", "filtered", "duplicate", "unknown"]
@@ -84,8 +87,13 @@ def poison_outcome(folded: Folded) -> Outcome:
         "topic": record.partition.topic,
         "partition": record.partition.number,
         "offset": record.offset,
-        "prefix": (record.value or b"").decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS] or " ",
     }
+    value = record.value or b""
+    if value_of(record) is not None and len(value) <= MAX_MESSAGE_BYTES - _BESIDE:
+        # Byte for byte, so that nothing is lost should it be replayed.
+        outcome["event"] = orjson.Fragment(value)
+    else:
+        outcome["prefix"] = value.decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS] or " "
     if folded.source:
         outcome["source"] = folded.source
     if folded.event_id:
@@ -93,18 +101,18 @@ def poison_outcome(folded: Folded) -> Outcome:
     return outcome
 
 
-def header(record: Record, name: str) -> str:
+def header(record: Record | Outgoing, name: str) -> str:
     """A header's text; "" where the record has none."""
     return next((value.decode("utf-8", "replace") for key, value in record.headers if key == name), "")
 
 
-def source_of(record: Record, value: Any) -> str:
+def source_of(record: Record | Outgoing, value: Any) -> str:
     """The source a record is counted under: its value's, else its header's, else ""."""
     stated = value.get("source") if isinstance(value, dict) else None
     return stated if isinstance(stated, str) and stated else header(record, "ce_source")
 
 
-def value_of(record: Record) -> Any:
+def value_of(record: Record | Outgoing) -> Any:
     """The record's JSON; None where it is none."""
     try:
         return orjson.loads(record.value or b"")

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import orjson
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest
 
+from eventlog.connection import connection_options
 from eventlog.errors import NoSpace, Unavailable
 from eventlog.kafka import KafkaProducer
+from eventlog.lane import Batch, Waiter
 from eventlog.log import Outgoing, Partition, Record, partition_of
 from eventlog.opening import open_consumer
 from eventlog.provision import provision
@@ -121,18 +125,23 @@ def test_a_frozen_broker_delays_nobody_and_nothing_is_lost_twice_or_out_of_order
             await direct(producer)
             with frozen(kafka):
                 slowest = 0.0
-                for first in range(100, 300, 10):
+                # The first is on its way to Kafka, the others of its partitions are queued behind it.
+                first_of_all = asyncio.create_task(producer.append(records(settings, "r", range(100, 110))))
+                await asyncio.sleep(0.1)
+                others = [producer.append(records(settings, "r", range(at, at + 10))) for at in range(110, 150, 10)]
+                await asyncio.gather(first_of_all, *others)
+                for first in range(150, 300, 10):
                     begun = time.monotonic()
                     positions = await producer.append(records(settings, "r", range(first, first + 10)))
                     slowest = max(slowest, time.monotonic() - begun)
                     assert positions == [None] * 10
                 print(f"slowest append while frozen: {slowest:.2f} s")
                 assert slowest < 10 * settings.append_deadline
-                assert producer.backlog().records == 200
+                assert producer.backlog().records > 150
                 assert producer.backlog().oldest is not None
                 # It goes on taking events, so it is ready: others would do no better.
                 assert producer.unready() is None
-                assert len(list(undelivered(settings.data))) == 200
+                assert len(list(undelivered(settings.data))) == producer.backlog().records
             await producer.append(records(settings, "r", range(300, 310)))
             await direct(producer)
             await append_all(producer, records(settings, "r", range(310, 320)))
@@ -280,3 +289,67 @@ def test_without_room_nothing_is_promised_and_with_room_again_all_goes_on(kafka:
     stored = Counter(value for value in values if value.startswith(b"Unavailable"))
     assert {b"Unavailable:%d" % number for number in range(count)} <= set(stored)
     assert set(stored.values()) <= {1}
+
+
+def test_a_batch_both_spooled_and_acknowledged_counts_once_for_who_waits() -> None:
+    async def scenario() -> None:
+        waiter = Waiter(asyncio.get_running_loop().create_future(), 2)
+        waiter.pending = 2
+        batch = Batch(None)
+        batch.waiters, batch.places = {waiter}, [(waiter, 0)]
+        batch.parts_done()
+        batch.acknowledged(Partition("t", 0), 7)
+        # The other part of the append is not durable yet.
+        assert not waiter.future.done()
+
+    asyncio.run(scenario())
+
+
+def test_a_missing_topic_and_a_forbidden_one_are_spooled_and_told(sasl_kafka: Kafka, tmp_path: Path) -> None:
+    prefix = f"{tmp_path.name}-{os.getpid()}."
+    owner = LogSettings(data=tmp_path, log=sasl_kafka.url, topic_prefix=prefix, spool=SpoolSettings(min_free_bytes=0))
+    guest = owner.model_copy(update={"log": sasl_kafka.url_by("PLAIN", user="guest")})
+    topic = EVENTS.full_name(prefix)
+
+    async def allow_writing(allowed: bool) -> None:
+        admin = AIOKafkaAdminClient(**connection_options(owner))
+        await admin.start()
+        permission = 3 if allowed else 2
+        of_topic, literal, write, describe = 2, 3, 4, 8
+        for operation, allows in ((describe, 3), (write, permission)):
+            answer = await admin._send_request(
+                CreateAclsRequest(of_topic, topic, literal, "User:guest", "*", operation, allows)
+            )
+            assert [code for code, _ in answer.creation_responses] == [0], answer
+        await admin.close()
+
+    async def forbidden() -> None:
+        await allow_writing(False)
+        async with started(guest) as producer:
+            count = 10
+            # A permission is taken away some time after it was asked for.
+            while all(await producer.append(records(owner, "r", range(count - 10, count)))):
+                count += 10
+            await until(lambda: "Authorization" in (producer.unready() or ""))
+            # Appends go on being taken.
+            assert await producer.append(records(owner, "r", range(count, count + 10))) == [None] * 10
+        async with started(owner):
+            await delivered(owner)
+        assert_in_order(await in_topic(owner), "r", count + 10)
+
+    async def missing() -> None:
+        async with started(owner) as producer:
+            admin = AIOKafkaAdminClient(**connection_options(owner))
+            await admin.start()
+            await admin.delete_topics([topic])
+            await producer.append(records(owner, "s", range(10)))
+            await until(lambda: "missing" in (producer.unready() or ""))
+            await provision(owner, apply=True)
+            await direct(producer)
+            assert producer.unready() is None
+            await admin.close()
+        assert_in_order(await in_topic(owner), "s", 10)
+
+    asyncio.run(provision(owner, apply=True))
+    asyncio.run(forbidden())
+    asyncio.run(missing())
