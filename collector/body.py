@@ -12,11 +12,13 @@ from collector.decompress import GZIP_MAGIC, decompress
 from collector.settings import Limits
 from collector.statuses import Overload
 
-# The last quarter of the bytes in flight is for bodies up to this size: many large ones, or slow ones, never keep out
-# the small ones that pages send.
+# Half of the bytes in flight is for requests up to this size: many large ones, or slow ones, never keep out the small
+# ones that pages send.
 _SMALL: Final = 65_536
 # Commas of about ten events.
 _MANY_VALUES: Final = 250
+# What a value takes once it is read, about. It also bounds how many long bodies wait for their turn.
+_VALUE_BYTES: Final = 64
 # What an event takes while it is worked on, beside the bytes of the body it came in: record, receipt, headers.
 RECORD_BYTES: Final = 2048
 
@@ -32,11 +34,13 @@ class Flight:
 class Held:
     """One request's share of the bytes in flight."""
 
-    __slots__ = ("_flight", "body", "size")
+    __slots__ = ("_flight", "body", "is_large", "size")
 
     def __init__(self, flight: Flight) -> None:
         self._flight = flight
         self.size = 0
+        # Whether it is one of the large ones; of a body that does not say its length that is taken to be so.
+        self.is_large = False
         self.body: bytes | bytearray = b""
 
     def take_body(self) -> bytes | bytearray:
@@ -45,14 +49,21 @@ class Held:
         return body
 
     def is_long(self) -> bool:
-        """Whether reading the body takes milliseconds: it has many values, however short they are."""
-        return len(self.body) > _MANY_VALUES and self.body.count(b",") > _MANY_VALUES
+        """Whether reading the body takes milliseconds: it has many values, however short they are. Then room is held
+        for what it is read into. Raises Overload."""
+        values = self.body.count(b",") if len(self.body) > _MANY_VALUES else 0
+        if values <= _MANY_VALUES:
+            return False
+        self.is_large = True
+        self.take(values * _VALUE_BYTES)
+        return True
 
     def take(self, size: int) -> None:
         """Hold `size` bytes more. Raises Overload where that is more than there may be."""
         flight = self._flight
-        limit = flight.limit if self.size + size <= _SMALL else flight.limit * 3 // 4
-        if flight.held + size > limit:
+        if self.size + size > _SMALL:
+            self.is_large = True
+        if flight.held + size > (flight.limit // 2 if self.is_large else flight.limit):
             raise Overload("too_many_bytes", "too many bytes are being worked on; send the same again")
         flight.held += size
         self.size += size
@@ -69,8 +80,10 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limits: Limit
     A timer of its own for each request would cost more than all else here, so there is one only from the first part
     on; where not even that comes, the server cuts the connection (`connections.body_seconds`).
     """
-    if int(headers.get(b"content-length", 0)) > limits.body_bytes:
+    declared = int(headers.get(b"content-length", _SMALL + 1))
+    if declared > limits.body_bytes:
         raise _too_large(limits)
+    held.is_large = declared > _SMALL
     body: bytes | bytearray
     first, is_whole = await _next_part(receive, limits, held)
     body = first

@@ -106,6 +106,7 @@ class Intake:
         if held.is_long():
             # One at a time, so that those who send little never wait for more than one of those who send much.
             async with self.turn:
+                await asyncio.sleep(0)  # with the turn taken, so that the others wait for theirs while the loop goes on
                 read = self.read(family, path, scope, headers, held)
         else:
             read = self.read(family, path, scope, headers, held)

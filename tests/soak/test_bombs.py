@@ -83,6 +83,8 @@ class Watched:
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[Watched]:
     config = config_in(tmp_path)
+    # The machine may be busy, with this too: an append is not to be refused for that.
+    config.write_text(config.read_text() + "append_deadline: 60\n")
     with running("collect", config) as url:
         (process,) = (one for one in psutil.Process().children(recursive=True) if str(config) in one.cmdline())
         yield Watched(int(url.rsplit(":", 1)[1]), process)
