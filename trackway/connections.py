@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from collector.statuses import CODES, Code, problem
 from trackway.limits import ConnectionLimits
@@ -99,6 +99,8 @@ class Connection(HttpToolsProtocol):
         self.header_bytes = 0
         self.last_read = 0
         self.is_refused = False
+        # The request being answered; `cycle` is the one that came last.
+        self.at_work: RequestResponseCycle | None = None
 
     # --- What asyncio and the parser call -----------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.every.open.discard(self)
         self.every.idle.pop(self, None)
+        self._let_go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -149,6 +152,10 @@ class Connection(HttpToolsProtocol):
         self.in_headers, self.header_bytes = False, 0
         self.late_at = self.loop.time() + self.every.limits.body_seconds
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.at_work = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         self.late_at = math.inf
@@ -213,6 +220,7 @@ class Connection(HttpToolsProtocol):
                 head += b"retry-after: 1\r\n"
             self.transport.write(STATUS_LINE[status] + head + b"content-length: %d\r\n\r\n%s" % (len(body), body))
         self.every.idle.pop(self, None)
+        self._let_go()
         if len(self.every.open) > self.every.most + _LINGERING:
             self.transport.close()
             return
@@ -227,13 +235,23 @@ class Connection(HttpToolsProtocol):
             self.every.counts[reason] += 1
         self.every.idle.pop(self, None)
         self.late_at = math.inf
+        self._let_go()
         self.transport.close()
 
     def abort(self, reason: str) -> None:
         """Close at once: the other end does not read."""
         self.every.counts[reason] += 1
         self.late_at = math.inf
+        self._let_go()
         self.transport.abort()
+
+    def _let_go(self) -> None:
+        """Nothing more may be written, from now on: whoever answers a request of this connection is to know.
+        `connection_lost` tells too late, and of requests sent ahead only the last."""
+        for cycle in (self.at_work, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
 
 class _StopReading(Exception):  # noqa: N818 - goes through the parser, which ends there
