@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -32,11 +33,11 @@ Headers = dict[bytes, bytes]
 class Intake:
     """Everything the write-key paths need; one a process."""
 
-    def __init__(self, settings: CollectorSettings, producer: Producer) -> None:
+    def __init__(self, settings: CollectorSettings, producer: Producer, folder: Path | None = None) -> None:
         self.settings = settings
         self.producer = producer
         self.sources = Sources(settings.sources)
-        self.dedup = Dedup(settings.dedup.seconds, settings.dedup.max_ids)
+        self.dedup = Dedup(settings.dedup.seconds, settings.dedup.max_ids, now_ms(), folder)
         self.refusals = Refusals(settings, producer)
         self.bytes_in_flight = 0
         self.proxies: list[Network] = [ipaddress.ip_network(value) for value in settings.trusted_proxies]

@@ -77,7 +77,9 @@ class Dedup(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     seconds: float = Field(86_400, ge=0, description="How long an id is remembered.")
-    max_ids: int = Field(500_000, ge=0, description="How many ids are remembered, whichever is less.")
+    max_ids: int = Field(
+        5_000_000, ge=0, description="How many ids a process remembers, whichever is less; they take 14 bytes each."
+    )
 
 
 class CollectorSettings(LogSettings):
