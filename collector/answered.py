@@ -24,13 +24,15 @@ _FEW: Final = 10
 class Answered:
     """Counts receipts by minute, source and status. Without a slot's folder nothing is written.
 
-    `totals`: events by (source, status), `refused`: whole requests by reason, both since the start. `headers`: what a
+    `totals`: events by (source, status), `refused`: whole requests by reason, `reasons`: of the events those that
+    have one, by (source, status, reason); all since the start. `headers`: what a
     record carries whose receipt is counted here.
     """
 
     def __init__(self, slot: Path | None) -> None:
         self.totals: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter()
+        self.reasons: Counter[tuple[str, str, str]] = Counter()
         self._file = None if slot is None else AccountFile(slot)
         self.headers: Headers = ((COLLECTOR_HEADER, self._file.name.encode()),) if self._file else ()
         self._line = Line(now_ms())
@@ -56,6 +58,8 @@ class Answered:
         source = context.source
         for receipt in receipts:
             self.totals[source, receipt.status] += 1
+            if receipt.reason:
+                self.reasons[source, receipt.status, receipt.reason] += 1
 
     def fail(self, number: int, receipts: Sequence[Receipt], context: Context) -> None:
         """It is refused after all; some of its records may be stored."""

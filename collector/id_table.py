@@ -209,9 +209,7 @@ class IdTable:
             raise
         if known:
             self._epoch, self._whole_since, count = _STATE.unpack_from(self._map, _STATE_AT)
-            self._epochs = deque(
-                _EPOCH.unpack_from(self._map, _EPOCHS_AT + _EPOCH.size * at) for at in range(count)
-            )
+            self._epochs = deque(_EPOCH.unpack_from(self._map, _EPOCHS_AT + _EPOCH.size * at) for at in range(count))
             self._pages[:] = self._map[_PAGES_AT : _PAGES_AT + len(self._pages)]
         else:
             self._begin(now)
@@ -224,7 +222,7 @@ class IdTable:
         if not closed and boot != _boot():
             # The machine went down meanwhile: the disk may hold some of the pages and not others.
             return False
-        _, _, count = _STATE.unpack_from(header, _STATE_AT)
+        count: int = _STATE.unpack_from(header, _STATE_AT)[2]
         return 0 < count <= _MOST_EPOCHS
 
 

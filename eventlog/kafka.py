@@ -19,7 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
-from eventlog.log import Outgoing, Partition, Position, partition_of, refuse_too_large
+from eventlog.log import NO_BACKLOG, Backlog, Outgoing, Partition, Position, partition_of, refuse_too_large
 from eventlog.settings import LogSettings
 from eventlog.topics import MAX_MESSAGE_BYTES, TOPICS
 
@@ -128,6 +128,9 @@ class KafkaProducer:
         if self._problem is None and stalled:
             return f"{stalled} partitions do not answer"
         return self._problem
+
+    def backlog(self) -> Backlog:
+        return NO_BACKLOG
 
     async def stop(self) -> None:
         self._stopping, self._problem = True, "stopping"

@@ -7,6 +7,20 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
+class SpoolSettings(BaseModel):
+    """The collector's own disk, for what Kafka does not acknowledge in time. Sizes in bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    quota_bytes: int = Field(2 * 2**30, gt=0, description="How much a process may hold; then it answers 503.")
+    min_free_bytes: int = Field(
+        512 * 2**20, ge=0, description="How much of the disk stays free; below it the answer is 507."
+    )
+    warn_seconds: float = Field(
+        60.0, ge=0, description="How long the oldest record may wait there before /ready and an alert tell of it."
+    )
+
+
 class LogSettings(BaseModel):
     """Where the log is and how long to wait for it. Times are in seconds, sizes in bytes."""
 
@@ -32,6 +46,7 @@ class LogSettings(BaseModel):
     append_deadline: float = Field(
         1.0, gt=0, description="Seconds an append may wait for the log before it is refused with 503."
     )
+    spool: SpoolSettings = Field(SpoolSettings(), description="The disk for what Kafka does not acknowledge in time.")
     drain_time: float = Field(
         25.0, gt=0, description="Seconds a stopping process may take to finish what is in flight."
     )

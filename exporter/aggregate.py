@@ -13,6 +13,7 @@ import structlog
 
 from eventlog.errors import Unavailable
 from eventlog.log import Consumer, Partition, Record
+from eventlog.numbers import Timings
 from eventlog.opening import open_consumer
 from eventlog.timestamps import now_ms
 from eventlog.topics import EVENTS, REJECTED
@@ -41,6 +42,24 @@ class Progress:
 
     problem: str | None = "starting"
     counts: Counter[str] = field(default_factory=Counter)
+    poison: Counter[str] = field(default_factory=Counter)
+    # Marks handled; how long batches and passes over the marks took.
+    made: int = 0
+    batches: Timings = field(default_factory=lambda: Timings("trackway_batch_seconds"))
+    passes: Timings = field(default_factory=lambda: Timings("trackway_profile_pass_seconds"))
+    # What is asked for the lag: the consumer, where each partition that is read stands (None: at its first record),
+    # and the time (ms) of its newest record folded.
+    consumer: Consumer | None = None
+    next: dict[Partition, int | None] = field(default_factory=dict)
+    newest: dict[Partition, int] = field(default_factory=dict)
+
+    def stored(self, batch: Batch, seconds: float) -> None:
+        """A batch has been stored."""
+        self.batches.observe(seconds)
+        for one in batch.folded:
+            self.newest[one.record.partition] = one.record.timestamp
+            if one.status == "poison" and one.topic == EVENTS_TOPIC:
+                self.poison[one.reason or "fold_failed"] += 1
 
 
 class Aggregator:
@@ -55,7 +74,7 @@ class Aggregator:
             REJECTED.full_name(settings.topic_prefix): REJECTED_TOPIC,
         }
         # Where each partition we own stands in the store; None: it was never read.
-        self._next: dict[Partition, int | None] = {}
+        self._next: dict[Partition, int | None] = progress.next
         self._consumer: Consumer | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -65,7 +84,7 @@ class Aggregator:
             self._settings, list(self._topics), GROUP, self._assigned, self._revoked
         )
         await consumer.start()
-        self._progress.problem = None
+        self._progress.problem, self._progress.consumer = None, consumer
         try:
             size = _FEWEST
             made = time.monotonic()
@@ -79,6 +98,7 @@ class Aggregator:
                     await self._until(stop, functools.partial(self._make_profiles, stop))
                     made = time.monotonic()
         finally:
+            self._progress.consumer = None
             await consumer.stop()
 
     async def _until(self, stop: asyncio.Event, done: Callable[[], Awaitable[None]]) -> None:
@@ -98,12 +118,14 @@ class Aggregator:
         batch = self._batch(records)
         if not batch.ends:
             return
+        begun = time.monotonic()
         try:
             self._progress.counts += await apply(self._store, batch, self._settings.topic_prefix)
         except Fenced as error:
             _log.warning("fenced", partitions=str(error))
             await self._go_back(batch, error.stored)
             return
+        self._progress.stored(batch, time.monotonic() - begun)
         for partition, end in batch.ends.items():
             if partition in self._next:
                 self._next[partition] = end
@@ -118,7 +140,11 @@ class Aggregator:
         more = 1
         while more and not stop.is_set():
             setting = Setting(self._settings.rules, secret, now_ms())
+            begun = time.monotonic()
             more = await make_profiles(self._store, setting, self._settings.topic_prefix)
+            if more:
+                self._progress.made += more
+                self._progress.passes.observe(time.monotonic() - begun)
 
     def _batch(self, records: list[Record]) -> Batch:
         """The records as a batch: those of partitions we own, that were not stored by this loop already."""

@@ -27,11 +27,12 @@ from exporter.console.routes import console_routes
 from exporter.console.start import SenderInfo
 from exporter.console.tail import LogReader
 from exporter.console.views import Console
-from exporter.health import health_routes
+from exporter.health import health_routes, of_exporter
 from exporter.lookup import Lookup
 from exporter.openapi import document
 from exporter.problem import Problem, of_status
 from exporter.settings import ExporterSettings
+from exporter.state import ExporterState
 from exporter.store import STORE_AWAY, Store
 
 __all__ = ["SECURITY_HEADERS", "AdminApp", "SenderInfo", "create_admin_app"]
@@ -57,9 +58,10 @@ class AdminApp:
     It needs no lifespan: the log is opened when a page asks for it. Whoever serves the app calls `close` at the end.
     """
 
-    def __init__(self, app: Starlette, reader: LogReader) -> None:
+    def __init__(self, app: Starlette, reader: LogReader, state: ExporterState) -> None:
         self._app = app
         self._reader = reader
+        self.state = state
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -85,6 +87,7 @@ def create_admin_app(
 
     `senders` is what the Start page explains. `trusted_proxies`: networks whose X-Forwarded-For and -Proto count.
     """
+    state = ExporterState(settings, store)
     reader = LogReader(settings)
     lookup = Lookup(store, settings)
     renderer = Renderer(settings, sign_in)
@@ -94,7 +97,7 @@ def create_admin_app(
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("/console", 303)),
-            *health_routes(store),
+            *health_routes(of_exporter(state)),
             _openapi(sign_in),
             *api_routes(Api(settings, store), sign_in),
             *console_routes(console, door, renderer),
@@ -104,7 +107,7 @@ def create_admin_app(
             (Problem, HTTPException, Unavailable, *STORE_AWAY), cast(ExceptionHandler, answering)
         ),
     )
-    return AdminApp(app, reader)
+    return AdminApp(app, reader, state)
 
 
 def _openapi(sign_in: SignIn) -> Route:

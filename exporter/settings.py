@@ -38,6 +38,12 @@ class Aggregate(BaseModel):
     listen: str = Field(
         "127.0.0.1:8082", description="Where `aggregate` answers /health, /ready and /metrics; `up` needs none."
     )
+    lag_records: int = Field(
+        1_000_000, ge=0, description="Not ready while more records than this wait to be folded; 0: however many."
+    )
+    lag_seconds: float = Field(
+        300.0, ge=0, description="Not ready while it is further behind the log than this; 0: however far."
+    )
 
 
 class ExporterSettings(LogSettings):

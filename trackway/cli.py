@@ -93,7 +93,10 @@ def _add_services(nouns: object) -> None:
     up = _command(nouns, "up", "run everything by one command", ["up --demo", "--config shop.yml up"])
     up.add_argument("--demo", action="store_true", help="with a shop to click through and a stand-in for the CDP")
     up.set_defaults(run=_in("services", "up"))
-    collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect"])
+    collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect --workers 4"])
+    workers = "processes on one port; more than 1 needs Kafka (1)"
+    collect.add_argument("--workers", type=int, default=1, metavar="N", help=workers)
+    collect.add_argument("--inherited-socket", type=int, help=argparse.SUPPRESS)
     collect.set_defaults(run=_in("services", "collect"))
     aggregate = _command(nouns, "aggregate", "run an aggregator", ["aggregate", "--config shop.yml aggregate"])
     aggregate.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)

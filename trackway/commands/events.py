@@ -13,10 +13,11 @@ from eventlog.timestamps import MINUTE_MS, format_ms
 from eventlog.topics import EVENTS, REJECTED
 from exporter.accounts import Accounts, by_source, take_accounts
 from exporter.store import Store
-from trackway.commands import moment, run, shows_pii, with_store
+from trackway.commands import moment, run, shows_pii
 from trackway.masking import masked
 from trackway.printing import print_json, print_rows, say
 from trackway.settings import Settings
+from trackway.stores import with_store
 
 # How many minutes that differ are printed one by one.
 _DIFFERENCES = 50
