@@ -50,6 +50,7 @@ def numbers_of(intake: Intake) -> Numbers:
         numbers.put("trackway_events_total", count, source, status, reason)
     for code, count in answered.refused.items():
         numbers.put("trackway_requests_refused_total", count, code)
+    numbers.put("trackway_child_deaths_total", 0, "collector")
     numbers.put("trackway_append_seconds", intake.appends.value)
     numbers.put("trackway_in_flight_bytes", intake.bytes_in_flight)
     backlog = intake.producer.backlog()

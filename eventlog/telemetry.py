@@ -33,7 +33,7 @@ REFUSED_CODES: Final = (
     "body_too_large", "too_many_events", "too_many_values", "unknown_compression", "headers_too_large",
     "unavailable", "rate_limited", "too_many_bytes", "too_many_connections", "disk_full",
 )  # fmt: skip
-EVENT_REASONS: Final = ("", *get_args(RejectedReason), *get_args(FilteredReason), "duplicate")
+EVENT_REASONS: Final = ("", *get_args(RejectedReason), *get_args(FilteredReason))
 RECORD_STATUSES: Final = (
     "accepted", "unattributed", "twin", "poison", "rejected", "filtered", "duplicate", "unknown",
 )  # fmt: skip
@@ -78,6 +78,8 @@ METRICS: Final = (
            {"service": SERVICES}),
     Metric("trackway_start_time_seconds", "gauge", "When the youngest of its processes started, in seconds since 1970.",
            _ALL, {"service": SERVICES}, "largest"),
+    Metric("trackway_child_deaths_total", "counter", "Processes that died and were replaced: workers of `collect`, the "
+           "aggregator of `up`.", ("collector", "aggregator"), {"service": ("collector", "aggregator")}),
     Metric("trackway_cpu_seconds_total", "counter", "Processor time used.", _ALL, {"service": SERVICES}),
     Metric("trackway_resident_memory_bytes", "gauge", "Memory resident.", _ALL, {"service": SERVICES}),
 
@@ -97,13 +99,12 @@ METRICS: Final = (
     Metric("trackway_dedup_window_seconds", "gauge", "How far back every accepted id is known: the setting, or less "
            "while the collector is new or `dedup.max_ids` cuts it.", _COLLECTOR, merge="smallest"),
     Metric("trackway_dedup_ids", "gauge", "Ids known.", _COLLECTOR),
-    Metric("trackway_worker_deaths_total", "counter", "Workers that ended and were replaced.", _COLLECTOR),
     Metric("trackway_settings_read_total", "counter", "Times the settings file was read again, by what came of it.",
            _COLLECTOR, {"result": ("taken", "refused")}),
     Metric("trackway_settings_refused", "gauge", "1 while the settings file holds what cannot be taken.", _COLLECTOR,
            merge="largest"),
 
-    Metric("trackway_records_total", "counter", "Records folded, by what became of them.", _AGGREGATOR,
+    Metric("trackway_records_total", "counter", "Records of both topics folded, by what they are.", _AGGREGATOR,
            {"status": RECORD_STATUSES}),
     Metric("trackway_poison_total", "counter", "Records set aside as poison.", _AGGREGATOR,
            {"reason": get_args(PoisonReason)}),

@@ -163,6 +163,7 @@ class AggregatorState:
         """Its metrics, as of the last look."""
         numbers, progress = process_numbers("aggregator"), self._progress
         put_checks(numbers, "aggregator", self.checks())
+        numbers.put("trackway_child_deaths_total", 0, "aggregator")
         for status, count in progress.counts.items():
             numbers.put("trackway_records_total", count, status)
         for reason, count in progress.poison.items():

@@ -121,6 +121,7 @@ class _Everything:
             put_checks(numbers, "aggregator", [AWAY])
         else:
             numbers.add(Numbers.heard(told))
+        numbers.put("trackway_child_deaths_total", self._aggregator.deaths, "aggregator")
         return numbers
 
 

@@ -98,7 +98,7 @@ class Workers:
         for told in await asyncio.gather(*(child.ask("numbers") for child in self._children)):
             if told is not None:
                 numbers.add(Numbers.heard(told))
-        numbers.put("trackway_worker_deaths_total", sum(child.deaths for child in self._children))
+        numbers.put("trackway_child_deaths_total", sum(child.deaths for child in self._children), "collector")
         put_checks(numbers, "collector", await self.checks())
         return numbers
 
