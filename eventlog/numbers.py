@@ -72,9 +72,10 @@ class Numbers:
             for labels, value in values.items():
                 mine[labels] = _merged(BY_NAME[name], mine[labels], value) if labels in mine else value
 
-    def of(self, name: str, *labels: str) -> Value | None:
-        """A value; None where there is none."""
-        return self._values.get(name, {}).get(labels)
+    def of(self, name: str, *labels: str) -> float | None:
+        """A value, of a histogram how many it has counted; None where there is none."""
+        value = self._values.get(name, {}).get(labels)
+        return sum(value[:-1]) if isinstance(value, list) else value
 
     def told(self) -> dict[str, Any]:
         """As JSON can hold it, for another process of this version."""

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Literal, get_args
 
+import orjson
 import structlog
 
 from eventlog.errors import FilteredReason, PoisonReason, RejectedReason
@@ -44,6 +48,9 @@ CHECKS: Final[dict[Service, tuple[str, ...]]] = {
     "aggregator": ("stopping", "process", "store", "log", "partitions", "lag"),
     "exporter": ("stopping", "store", "exports"),
 }
+
+# How much of an exception is told.
+_CAUSES, _STEPS = 5, 12
 
 _SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LONG: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -142,8 +149,13 @@ BY_NAME: Final = {metric.name: metric for metric in METRICS}
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
-    """Have structlog write JSON lines with time and level; libraries only speak from warnings up."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    """Have everything that is logged written as JSON lines with time and level; libraries only speak from warnings up.
+
+    Of exceptions their kind and their way are told, never their text: it may hold what a sender sent.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # aiokafka reports each retry of a request as an error; what matters reaches us as an exception.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(
@@ -155,3 +167,30 @@ def set_up_logging(level: int = logging.INFO) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    sys.excepthook = _tell_of_the_end
+
+
+class _JsonLines(logging.Formatter):
+    """What libraries log, in the shape of our own lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {"event": record.getMessage(), "logger": record.name, "level": record.levelname.lower()}
+        if record.exc_info and record.exc_info[1] is not None:
+            told |= without_its_text(record.exc_info[1])
+        told["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        return orjson.dumps(told).decode()
+
+
+def without_its_text(error: BaseException) -> dict[str, Any]:
+    """An exception as it may be logged: its kind, its causes' kinds, and the last steps of its way."""
+    kinds: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(kinds) < _CAUSES:
+        kinds.append(type(cause).__name__)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    steps = traceback.extract_tb(error.__traceback__)[-_STEPS:]
+    return {"error": " from ".join(kinds), "frames": [f"{step.filename}:{step.lineno}" for step in steps]}
+
+
+def _tell_of_the_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    structlog.get_logger(__name__).critical("died", **without_its_text(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import secrets
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -19,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from eventlog.errors import Unavailable
+from eventlog.telemetry import without_its_text
 from exporter.api import Api, api_routes, json_answer, require_token
 from exporter.console.auth import SignIn
 from exporter.console.door import Door
@@ -147,9 +147,7 @@ def _problem_of(error: Exception) -> Problem:
         todo = "Look at /ready and at `store` in the settings; pages of the log alone go on working."
         return Problem("unavailable", "The store does not answer.", where="store", todo=todo, retry_after=5)
     number = secrets.token_hex(8)
-    # The message of an exception may hold what a sender sent: only what it was and where it happened is logged.
-    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
-    _log.error("request_failed", request=number, error=type(error).__name__, frames=frames)
+    _log.error("request_failed", request=number, **without_its_text(error))
     todo = f"Look for {number} in this process's log."
     return Problem("internal", "Trackway failed to answer this.", where=f"request {number}", todo=todo)
 

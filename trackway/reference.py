@@ -41,7 +41,8 @@ what `TRACKWAY_CONFIG` names.
 _METRICS_HEAD: Final = """\
 # Metrics
 
-What `/metrics` tells, for Prometheus. What to watch, and what to do when something is wrong: [monitoring.md](monitoring.md).
+What `/metrics` tells, for Prometheus. What to watch, and what to do when something is wrong, stands in
+[monitoring.md](monitoring.md).
 
 | service | where |
 |---|---|
@@ -193,7 +194,11 @@ def metrics_page() -> str:
         for metric in METRICS:
             if service in metric.services:
                 labels = ", ".join(f"`{label}`" for label in metric.labels)
-                more = "" if metric.merge == "sum" or "collector" not in metric.services else f" Of several processes the {metric.merge}."
+                more = (
+                    ""
+                    if metric.merge == "sum" or "collector" not in metric.services
+                    else f" Of several processes the {metric.merge}."
+                )
                 parts.append(f"| `{metric.name}` | {metric.kind} | {labels} | {_cell(metric.help + more)} |\n")
     parts.append("\n## Values of labels\n\n")
     for metric in METRICS:

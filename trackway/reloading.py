@@ -27,7 +27,14 @@ _Looks = tuple[int, int, int, int]
 class Reloading:
     """Watches the settings file of one process. A file that cannot be taken changes nothing, and is told of."""
 
-    def __init__(self, settings: Settings, file: Path | None, take: Callable[[dict[str, Source]], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        file: Path | None,
+        take: Callable[[dict[str, Source]], None],
+        every: float = _LOOK_SECONDS,
+    ) -> None:
+        self._every = every
         self._settings = settings
         self._file = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
         self._take = take
@@ -42,13 +49,13 @@ class Reloading:
         with self._on_hangup():
             while not stop.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._told.wait(), _LOOK_SECONDS)
+                    await asyncio.wait_for(self._told.wait(), self._every)
                 looks = self._looks()
                 if self._told.is_set():
                     self._told.clear()
                     await self._read(looks)
                 elif looks is not None and looks != self._seen:
-                    # Read once it has stood still for a second: it may be half written.
+                    # Read once it has stood still from one look to the next: it may be half written.
                     if looks == changing:
                         await self._read(looks)
                     changing = looks
