@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import blake2s
 from pathlib import Path
 
 import structlog
@@ -32,8 +32,8 @@ class Dedup:
 
     @staticmethod
     def digest(source: str, event_id: str) -> bytes:
-        """128 bits that stand for the event's identity."""
-        return blake2b(f"{source}\0{event_id}".encode(), digest_size=16).digest()
+        """Bytes that stand for the event's identity."""
+        return blake2s(f"{source}\0{event_id}".encode()).digest()
 
     def remember(self, digests: Sequence[bytes], now: int) -> None:
         """Called once their events are durable, with ids not yet known. `now` in milliseconds."""

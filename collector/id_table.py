@@ -1,13 +1,15 @@
-"""A set of 128-bit digests that forgets the oldest: in a mapped file, so nothing is loaded at start and nothing is lost
-by a kill.
+"""A set of digests that forgets the oldest: in a mapped file, so nothing is loaded at start and nothing is lost by a
+kill.
 
     header    what the file is, whose boot wrote it, the epochs, which pages were written
-    buckets   256 bytes each: next place, epoch of the last overflow, 25 entries of 10 bytes (8 of the digest, epoch)
+    buckets   of 32 words (of 8 bytes, little-endian): which place is next and the epoch of the last overflow, then 31
+              entries: the epoch in the lowest byte, 7 bytes of the digest above it
 
-A digest's other half says which bucket. Within a bucket entries follow each other round and round, so the one to be
+The rest of the digest says which bucket. Within a bucket entries follow each other round and round, so the one to be
 overwritten is the oldest; where that one is still wanted, the next bucket takes the new one ("overflow"), and who looks
 goes on there. An epoch is a stretch of time and of ids: what belongs to an epoch that has passed is as good as empty,
-and nothing ever has to be cleared.
+and nothing ever has to be cleared. Two digests are taken for one if they share bucket and 7 bytes: at a full table that
+happens to one new digest in 10^15.
 """
 
 from __future__ import annotations
@@ -21,18 +23,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-_MAGIC: Final = b"TWIDS1\0\0"
+_MAGIC: Final = b"TWIDS2\0\0"
 _PAGE: Final = 4096
-_BUCKET, _HEAD, _ENTRY, _ENTRIES = 256, 6, 10, 25
-# At this many entries a bucket on average one in nine overflows, which costs a second look.
-_USUAL: Final = 20
+_WORD, _WORDS = 8, 32
+_BUCKET: Final = _WORD * _WORDS
+_ENTRIES: Final = _WORDS - 1
+# At this many entries a bucket on average one in ten overflows, which costs a second look.
+_USUAL: Final = 25
 _BUCKETS_A_PAGE_BITS: Final = 4
 # The window ends with an epoch: the more of them, the less is remembered beyond it.
 EPOCHS: Final = 16
 # Epochs end by time or by number of ids, so it may take so many to cover both.
 _MOST_EPOCHS: Final = 2 * EPOCHS + 2
-# Epochs have 16 bits in an entry; 0 means that the place was never used.
-_NUMBERS: Final = 65_535
+# Epochs have 8 bits in an entry, and come round; 0 means that the place was never used.
+_NUMBERS: Final = 255
+_EPOCH_BITS: Final = 0xFF
+_NEXT_BITS: Final = 0xFF
+_OVERFLOW_SHIFT: Final = 8
 
 # magic, max_ids, milliseconds, buckets; then boot, closed.
 _WHAT: Final = struct.Struct("<8sQQQ")
@@ -44,7 +51,9 @@ _WHOSE_AT: Final = 64
 _STATE_AT: Final = 128
 _EPOCHS_AT: Final = 256
 _PAGES_AT: Final = 1024
-_INDEX: Final = struct.Struct("<8xI").unpack_from
+# Of a digest the word that becomes the entry, and the number that says which bucket.
+_PARTS: Final = struct.Struct("<QQ").unpack_from
+_INDEX: Final = struct.Struct("<8xQ").unpack_from
 
 
 class IdTable:
@@ -68,7 +77,9 @@ class IdTable:
             self._begin(now)
         else:
             self._open(file, size, now)
-        self._number(self._epoch)
+        self._begin_epoch(self._epoch)
+        self._words = memoryview(self._map).cast("Q")
+        self._first = self._base // _WORD
 
     def knows(self, digest: bytes) -> bool:
         """Whether it was added, and is not too old."""
@@ -77,9 +88,10 @@ class IdTable:
             return False
         at = self._base + bucket * _BUCKET
         block = self._map[at : at + _BUCKET]
-        if block.find(digest[:8], _HEAD) < 0 and block[2:4] == b"\0\0":
+        # Nearly all that come are new to a bucket that never overflowed.
+        if not block[1] and digest[1:8] not in block:
             return False
-        return self._found(digest[:8], bucket)
+        return self._found(digest[1:8], bucket)
 
     def add(self, digests: Sequence[bytes], now: int) -> None:
         """Add what it does not know yet, oldest first. `now` in milliseconds."""
@@ -91,8 +103,7 @@ class IdTable:
                 self._next_epoch(now)
                 begin, ids = self._epochs[-1]
             part = digests[done : done + of_ids - ids]
-            for digest in part:
-                self._put(digest, now)
+            self._add(part, now)
             done += len(part)
             self._epochs[-1] = (begin, ids + len(part))
             _EPOCH.pack_into(self._map, _EPOCHS_AT + _EPOCH.size * (len(self._epochs) - 1), *self._epochs[-1])
@@ -107,6 +118,7 @@ class IdTable:
 
     def close(self) -> None:
         """Write it to the disk, where the next process takes it up, even on another day's boot."""
+        self._words.release()
         if self._file >= 0:
             self._map.flush()
             _WHOSE.pack_into(self._map, _WHOSE_AT, _boot(), 1)
@@ -115,24 +127,24 @@ class IdTable:
             self._file = -1
         self._map.close()
 
-    def _found(self, half: bytes, bucket: int) -> bool:
-        for _ in range(self._buckets):
-            at = self._base + bucket * _BUCKET
-            block = self._map[at : at + _BUCKET]
-            place = block.find(half, _HEAD)
-            while place >= 0:
-                within = (place - _HEAD) % _ENTRY
-                if within == 0 and self._counts(block[place + 8] | block[place + 9] << 8):
-                    return True
-                place = block.find(half, place + 1)
-            if not self._counts(block[2] | block[3] << 8):
-                return False
-            bucket = (bucket + 1) % self._buckets
-        return False
+    def _add(self, digests: Sequence[bytes], now: int) -> None:
+        words, first, buckets, pages, number = self._words, self._first, self._buckets, self._pages, self._number
+        for digest in digests:
+            entry, where = _PARTS(digest)
+            bucket = where % buckets
+            head = first + bucket * _WORDS
+            # Where nothing was ever written, or the place's epoch has passed, it is taken at once.
+            if pages[bucket >> _BUCKETS_A_PAGE_BITS]:
+                told = words[head]
+                place = told & _NEXT_BITS
+                old = words[head + 1 + place] & _EPOCH_BITS
+                if not old or not self._counts(old):
+                    words[head + 1 + place] = entry & ~_EPOCH_BITS | number
+                    words[head] = told - place + (place + 1 if place + 1 < _ENTRIES else 0)
+                    continue
+            self._put(entry, bucket, now)
 
-    def _put(self, digest: bytes, now: int) -> None:
-        table = self._map
-        bucket = _INDEX(digest)[0] % self._buckets
+    def _put(self, entry: int, bucket: int, now: int) -> None:
         for _ in range(self._buckets):
             page = bucket >> _BUCKETS_A_PAGE_BITS
             if not self._pages[page] and not self._make_room(page):
@@ -140,15 +152,30 @@ class IdTable:
                 self._whole_since = now
                 self._write_state()
                 return
-            at = self._base + bucket * _BUCKET
-            place = at + _HEAD + table[at] * _ENTRY
-            old = table[place + 8] | table[place + 9] << 8
+            head = self._first + bucket * _WORDS
+            place = self._words[head] & _NEXT_BITS
+            old = self._words[head + 1 + place] & _EPOCH_BITS
             if not old or not self._counts(old):
-                table[place : place + _ENTRY] = digest[:8] + self._as_bytes
-                table[at] = (table[at] + 1) % _ENTRIES
+                self._words[head + 1 + place] = entry & ~_EPOCH_BITS | self._number
+                self._words[head] = self._words[head] - place + (place + 1) % _ENTRIES
                 return
-            table[at + 2 : at + 4] = self._as_bytes
+            self._words[head] = place | self._number << _OVERFLOW_SHIFT
             bucket = (bucket + 1) % self._buckets
+
+    def _found(self, part: bytes, bucket: int) -> bool:
+        for _ in range(self._buckets):
+            at = self._base + bucket * _BUCKET
+            block = self._map[at : at + _BUCKET]
+            place = block.find(part, _WORD)
+            while place >= 0:
+                # The byte before is the entry's epoch, unless what was found lies across two entries.
+                if place % _WORD == 1 and self._counts(block[place - 1]):
+                    return True
+                place = block.find(part, place + 1)
+            if not self._counts(block[1]):
+                return False
+            bucket = (bucket + 1) % self._buckets
+        return False
 
     def _make_room(self, page: int) -> bool:
         if self._file >= 0:
@@ -163,10 +190,10 @@ class IdTable:
 
     def _counts(self, number: int) -> bool:
         """Whether an entry of the epoch with this number is not too old."""
-        return bool(number) and (self._as_number - number) % _NUMBERS < len(self._epochs)
+        return number != 0 and (self._number - number) % _NUMBERS < len(self._epochs)
 
     def _next_epoch(self, now: int) -> None:
-        self._number(self._epoch + 1)
+        self._begin_epoch(self._epoch + 1)
         self._epochs.append((now, 0))
         max_ids, milliseconds = self._what
         newer = len(self)
@@ -178,10 +205,9 @@ class IdTable:
             self._epochs.popleft()
         self._write_state()
 
-    def _number(self, epoch: int) -> None:
+    def _begin_epoch(self, epoch: int) -> None:
         self._epoch = epoch
-        self._as_number = epoch % _NUMBERS + 1
-        self._as_bytes = self._as_number.to_bytes(2, "little")
+        self._number = epoch % _NUMBERS + 1
 
     def _write_state(self) -> None:
         _STATE.pack_into(self._map, _STATE_AT, self._epoch, self._whole_since, len(self._epochs))

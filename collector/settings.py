@@ -78,7 +78,7 @@ class Dedup(BaseModel):
 
     seconds: float = Field(86_400, ge=0, description="How long an id is remembered.")
     max_ids: int = Field(
-        5_000_000, ge=0, description="How many ids a process remembers, whichever is less; they take 14 bytes each."
+        5_000_000, ge=0, description="How many ids a process remembers, whichever is less; they take 11 bytes each."
     )
 
 
