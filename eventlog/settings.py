@@ -44,7 +44,10 @@ class LogSettings(BaseModel):
         "Must never change.",
     )
     append_deadline: float = Field(
-        1.0, gt=0, description="Seconds an append may wait for the log before it is refused with 503."
+        1.0,
+        gt=0,
+        description="Seconds an append may wait for the log. Then it goes to the collector's own disk (Kafka) or is "
+        "refused with 503 (embedded log).",
     )
     spool: SpoolSettings = Field(SpoolSettings(), description="The disk for what Kafka does not acknowledge in time.")
     drain_time: float = Field(

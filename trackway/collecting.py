@@ -99,7 +99,7 @@ def listening_for_the_platform(settings: CollectorSettings) -> Iterator[socket.s
 async def opened_collector(settings: Settings) -> AsyncIterator[Collector]:
     """The collector with a started producer and a slot of its own, keeping account. Raises Unavailable."""
     with taken_slot(settings.data) as slot:
-        async with opened_producer(settings) as producer:
+        async with opened_producer(settings, slot) as producer:
             with contextlib.closing(create_app(settings, producer, slot)) as app:
                 async with app.answered.kept():
                     yield app

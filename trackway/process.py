@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from eventlog.log import Producer
 from eventlog.opening import open_producer
 from eventlog.settings import LogSettings
+from eventlog.slot import Slot
 from trackway.serving import bind
 
 
@@ -57,9 +58,9 @@ def listening(listen: str) -> Iterator[socket.socket]:
 
 
 @contextlib.asynccontextmanager
-async def opened_producer(settings: LogSettings) -> AsyncIterator[Producer]:
-    """A started producer. Raises Unavailable."""
-    producer = open_producer(settings)
+async def opened_producer(settings: LogSettings, slot: Slot | None = None) -> AsyncIterator[Producer]:
+    """A started producer, with a spool where it has a slot. Raises Unavailable."""
+    producer = open_producer(settings, slot)
     await producer.start()
     try:
         yield producer
