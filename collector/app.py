@@ -23,6 +23,7 @@ from eventlog import readiness
 from eventlog.log import Producer
 from eventlog.numbers import Numbers
 from eventlog.readiness import Check, put_checks
+from eventlog.refused import count_refused
 from eventlog.slot import Slot
 from eventlog.timestamps import now_ms
 from eventlog.topics import TOPICS, json_schema
@@ -36,7 +37,7 @@ class Collector:
     """The ASGI app of the public listener."""
 
     def __init__(self, settings: CollectorSettings, producer: Producer, slot: Slot | None) -> None:
-        folder = slot.folder if slot else None
+        folder = self._folder = slot.folder if slot else None
         self.answered = Answered(folder)
         self.dedup = Dedup(settings.dedup.seconds, settings.dedup.max_ids, now_ms(), folder)
         self._intake = Intake(settings, producer, self.answered, self.dedup)
@@ -114,6 +115,7 @@ class Collector:
         """Its metrics, as of now."""
         numbers = numbers_of(self._intake)
         put_checks(numbers, "collector", self.checks())
+        numbers.put("trackway_undeliverable_records", count_refused(self._folder) if self._folder else 0)
         return numbers
 
 

@@ -102,6 +102,8 @@ METRICS: Final = (
     Metric("trackway_spool_bytes", "gauge", "Their bytes.", _COLLECTOR),
     Metric("trackway_spool_oldest_seconds", "gauge", "How long the oldest of them has waited; 0: none waits.",
            _COLLECTOR, merge="largest"),
+    Metric("trackway_undeliverable_records", "gauge", "Acknowledged records that Kafka refuses for good, kept by the "
+           "collector for a person to look at.", _COLLECTOR),
     Metric("trackway_disk_free_bytes", "gauge", "Room left on the disk of `data`.", _COLLECTOR, merge="smallest"),
     Metric("trackway_dedup_window_seconds", "gauge", "How far back every accepted id is known: the setting, or less "
            "while the collector is new or `dedup.max_ids` cuts it.", _COLLECTOR, merge="smallest"),

@@ -213,7 +213,7 @@ def test_the_platforms_paths_need_no_credentials(site: Site) -> None:
     client = site.client()
     assert client.get(site.admin_address + "/health").json() == {"status": "up"}
     assert client.get(site.admin_address + "/ready").json()["reason"] == "ready"
-    assert "python_info" in client.get("/metrics").text
+    assert "trackway_build_info{" in client.get("/metrics").text
 
 
 def test_beside_the_collector_each_path_is_answered_by_its_owner(site: Site) -> None:
