@@ -132,7 +132,8 @@ METRICS: Final = (
            _AGGREGATOR, merge="largest"),
     Metric("trackway_outbox_oldest_seconds", "gauge", "How long the oldest of them has waited; 0: none waits.",
            _AGGREGATOR, merge="largest"),
-    Metric("trackway_sessions_changing", "gauge", "Sessions that are not final yet.", _AGGREGATOR, merge="largest"),
+    Metric("trackway_sessions_changing", "gauge", "Sessions that are not final yet; counted once a minute.",
+           _AGGREGATOR, merge="largest"),
 
     Metric("trackway_export_rows_total", "counter", "Rows of export runs that have ended, by what became of them.",
            _EXPORTER, {"workflow": WORKFLOW, "outcome": ROW_OUTCOMES}),

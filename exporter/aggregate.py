@@ -42,6 +42,8 @@ class Progress:
 
     problem: str | None = "starting"
     counts: Counter[str] = field(default_factory=Counter)
+    # Partitions that are read no further, and why.
+    stopped: dict[Partition, str] = field(default_factory=dict)
     poison: Counter[str] = field(default_factory=Counter)
     # Marks handled; how long batches and passes over the marks took.
     made: int = 0

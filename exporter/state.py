@@ -29,6 +29,7 @@ _log = structlog.get_logger(__name__)
 
 _ANSWER_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 5.0
+_COUNT_SECONDS: Final = 60.0
 _TELL_SECONDS: Final = 60.0
 _AWAY: Final = "the store does not answer"
 
@@ -115,6 +116,7 @@ class AggregatorState:
         self._lag: dict[str, tuple[int, float]] = {}
         self._outbox = (0, 0.0)
         self._sessions = 0
+        self._count_again = 0.0
         prefix = settings.topic_prefix
         self._topics = {EVENTS.full_name(prefix): "events", REJECTED.full_name(prefix): "rejected"}
 
@@ -145,7 +147,7 @@ class AggregatorState:
 
     def checks(self) -> list[Check]:
         """As of the last look."""
-        settings, stopped = self._settings.aggregate, self._stopped()
+        settings, stopped = self._settings.aggregate, len(self._progress.stopped)
         records = sum(records for records, _ in self._lag.values())
         seconds = max((seconds for _, seconds in self._lag.values()), default=0.0)
         behind = (settings.lag_records and records > settings.lag_records) or (
@@ -175,15 +177,12 @@ class AggregatorState:
             records, seconds = self._lag.get(topic, (0, 0.0))
             numbers.put("trackway_lag_records", records, topic)
             numbers.put("trackway_lag_seconds", seconds, topic)
-        numbers.put("trackway_stopped_partitions", self._stopped())
+        numbers.put("trackway_stopped_partitions", len(progress.stopped))
         numbers.put("trackway_outbox_records", self._outbox[0])
         numbers.put("trackway_outbox_oldest_seconds", self._outbox[1])
         numbers.put("trackway_sessions_changing", self._sessions)
         numbers.put("trackway_store_answer_seconds", self._watch.seconds, "aggregator")
         return numbers
-
-    def _stopped(self) -> int:
-        return 0
 
     async def _look_at_the_log(self) -> None:
         consumer = self._progress.consumer
@@ -205,8 +204,10 @@ class AggregatorState:
         async with self._store.read() as connection:
             waiting = int(await connection.scalar(text("SELECT COALESCE(SUM(size), 0) FROM outbox")) or 0)
             body = await connection.scalar(text("SELECT body FROM outbox ORDER BY number LIMIT 1"))
-            self._sessions = int(
-                await connection.scalar(text("SELECT COUNT(*) FROM session WHERE due IS NOT NULL")) or 0
-            )
+            if time.monotonic() >= self._count_again:
+                # One row each: with many visitors not something to do every few seconds.
+                count = await connection.scalar(text("SELECT COUNT(*) FROM session WHERE due IS NOT NULL"))
+                self._sessions = int(count or 0)
+                self._count_again = time.monotonic() + _COUNT_SECONDS
         oldest = min((one.timestamp for one in decode(body, 0)), default=now_ms()) if body else now_ms()
         self._outbox = waiting, max(0.0, (now_ms() - oldest) / 1000) if waiting else 0.0
