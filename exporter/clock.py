@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 _EVERY_SECONDS = 5.0
 _AGAIN_SECONDS = 5.0
 _AT_ONCE = 1000
-_COUNTS_MS = 400 * DAY_MS
+COUNTS_MS = 400 * DAY_MS
 
 _DUE = (
     "SELECT DISTINCT profile.kind, profile.value FROM session JOIN profile ON profile.id = session.profile_id"
@@ -66,7 +66,7 @@ async def mark_due_sessions(store: Store, lease: Lease, now: int) -> int:
 async def drop_old(store: Store, lease: Lease, settings: ExporterSettings, now: int) -> None:
     """Forget traces and counts older than they are kept."""
     gone = await _repeat(store, lease, _OLD_TRACES, now - settings.trace_days * DAY_MS, lambda n: n == _AT_ONCE)
-    await _repeat(store, lease, "DELETE FROM counts WHERE minute < :before", now - _COUNTS_MS, lambda _: False)
+    await _repeat(store, lease, "DELETE FROM counts WHERE minute < :before", now - COUNTS_MS, lambda _: False)
     if gone:
         _log.info("old_traces_dropped", count=gone)
 

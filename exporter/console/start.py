@@ -95,6 +95,7 @@ REMEDIES: Final[dict[str, str]] = {
     "bot": "The sender calls itself a bot, and the source is set to `bots: filter`.",
     "not_json": "Somebody else wrote into the topic: records hold JSON objects.",
     "not_an_event": "Somebody else wrote into the topic: records follow /schema/event.json.",
+    "not_storable": "The store cannot hold a value of this record; the aggregator's log has the error.",
     "fold_failed": "Trackway could not work with this record; its log has the error.",
 }
 
