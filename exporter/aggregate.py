@@ -19,11 +19,10 @@ from eventlog.topics import EVENTS, REJECTED
 from exporter.apply import Batch, Fenced, positions_of
 from exporter.aside import note_going, note_stopped, try_again
 from exporter.assembly import make_profiles
-from exporter.fold import EVENTS_TOPIC, REJECTED_TOPIC, Folded, fold_record
+from exporter.fold import EVENTS_TOPIC, REJECTED_TOPIC, fold_record
 from exporter.lease import pause
 from exporter.poison import Stored, stopped_text, store_batch
 from exporter.profile import Setting
-from exporter.rules import Rules
 from exporter.settings import ExporterSettings
 from exporter.store import STORE_AWAY, Store
 
@@ -38,10 +37,6 @@ _AGAIN_SECONDS = 2.0
 _LOOK_SECONDS = 1.0
 # Profiles wait no longer than this for a loop that is behind.
 _STALE_SECONDS = 5.0
-
-
-# What a record is: `fold_record`, unless a test has another.
-Fold = Callable[[Record, int, Rules], Folded]
 
 
 @dataclass
@@ -61,8 +56,7 @@ class Progress:
 class Aggregator:
     """One member of the group of aggregators."""
 
-    def __init__(self, settings: ExporterSettings, store: Store, progress: Progress, fold: Fold = fold_record) -> None:
-        self._fold = fold
+    def __init__(self, settings: ExporterSettings, store: Store, progress: Progress) -> None:
         self._settings = settings
         self._store = store
         self._progress = progress
@@ -218,7 +212,7 @@ class Aggregator:
             for record in records
             if record.partition in self._next and record.offset >= (self._next[record.partition] or 0)
         ]
-        folded = [self._fold(one, self._topics[one.partition.topic], self._settings.rules) for one in wanted]
+        folded = [fold_record(one, self._topics[one.partition.topic], self._settings.rules) for one in wanted]
         ends = {record.partition: record.offset + 1 for record in wanted}
         return Batch(folded, {one: self._next[one] for one in ends}, ends)
 
@@ -265,11 +259,7 @@ def _out_of_range(at: int | None, bounds: Bounds) -> str:
 
 
 async def aggregate(
-    settings: ExporterSettings,
-    store: Store,
-    stop: asyncio.Event,
-    progress: Progress | None = None,
-    fold: Fold = fold_record,
+    settings: ExporterSettings, store: Store, stop: asyncio.Event, progress: Progress | None = None
 ) -> None:
     """Fold the log into the store until `stop` is set."""
-    await Aggregator(settings, store, progress or Progress(), fold).run(stop)
+    await Aggregator(settings, store, progress or Progress()).run(stop)

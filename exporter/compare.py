@@ -270,7 +270,7 @@ def _timeless(session: _Session, now: int, rules: Rules) -> dict[str, Any]:
     by_the_clock += [("final", None)] if latest > last_closed else []
     if (body["state"], session.due) in by_the_clock:
         return {name: value for name, value in body.items() if name != "state"}
-    return {**body, "due": session.due}
+    return {**body, "due": session.due or 0}
 
 
 def _new_session(session: dict[str, Any], setting: Setting) -> _Session:

@@ -18,7 +18,7 @@ _OURS: Final = Path(__file__).parent.parent
 def blames_data(error: BaseException) -> bool:
     """Whether the same records or profiles would fail again, and others would not."""
     if not isinstance(error, DBAPIError):
-        return isinstance(error, (*BUGS, StatementError))
+        return isinstance(error.orig if isinstance(error, StatementError) else error, BUGS)
     if error.connection_invalidated:
         return False
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)

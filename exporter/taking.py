@@ -87,12 +87,10 @@ class Taking:
         ids = [{"id": one.id} for one in differences]
         sessions = [{"profile": one.id, "id": id} for one in differences for id in one.sessions]
         if ids:
-            await self._connection.execute(
-                text(f"UPDATE profile SET digest = {_OTHER_DIGEST} WHERE id = :id AND body IS NOT NULL"), ids
-            )
+            await self._connection.execute(text(f"UPDATE profile SET digest = {_OTHER_DIGEST} WHERE id = :id"), ids)
         if sessions:
             statement = f"UPDATE session SET digest = {_OTHER_DIGEST} WHERE profile_id = :profile AND id = :id"
-            await self._connection.execute(text(f"{statement} AND body IS NOT NULL"), sessions)
+            await self._connection.execute(text(statement), sessions)
         roots: set[Root] = set()
         for one in differences:
             if one.root is not None and profile_id(one.root, self._setting.secret) == one.id:
