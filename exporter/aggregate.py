@@ -17,7 +17,7 @@ from eventlog.opening import open_consumer
 from eventlog.timestamps import now_ms
 from eventlog.topics import EVENTS, REJECTED
 from exporter.apply import Batch, Fenced, positions_of
-from exporter.aside import note_going, note_stopped, try_again
+from exporter.aside import note_partitions, try_again
 from exporter.assembly import make_profiles
 from exporter.fold import EVENTS_TOPIC, REJECTED_TOPIC, fold_record
 from exporter.lease import pause
@@ -68,12 +68,16 @@ class Aggregator:
         self._next: dict[Partition, int | None] = {}
         # Where those stand that we own and have stopped.
         self._stopped: dict[Partition, int | None] = {}
+        # Those of which the store is to be told whether they are stopped.
+        self._untold: set[Partition] = set()
         self._looked = 0.0
+        self._ending = asyncio.Event()
         self._consumer: Consumer | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. A store that does not answer is waited for. A partition is stopped, and the others
         go on, where the log does not hold what is to be folded next, or too much of it is poison."""
+        self._ending = stop
         consumer = self._consumer = open_consumer(
             self._settings, list(self._topics), GROUP, self._assigned, self._revoked
         )
@@ -85,6 +89,8 @@ class Aggregator:
             made = time.monotonic()
             while not stop.is_set():
                 records = await self._poll(consumer, size)
+                if self._untold:
+                    await self._until(stop, self._tell)
                 if self._stopped and time.monotonic() - self._looked > _LOOK_SECONDS:
                     await self._until(stop, self._look_again)
                 behind = len(records) >= size
@@ -116,7 +122,7 @@ class Aggregator:
         except OutOfRange as error:
             bounds = await consumer.bounds()
             for partition in error.offsets:
-                await self._stop(partition, _out_of_range(self._next.get(partition), bounds[partition]))
+                self._stop(partition, _out_of_range(self._next.get(partition), bounds[partition]))
                 await consumer.seek(partition, bounds[partition].next)
             return []
 
@@ -138,7 +144,7 @@ class Aggregator:
             if partition in self._next:
                 self._next[partition] = end
         for partition, reason in stored.stopped.items():
-            await self._stop(partition, reason)
+            self._stop(partition, reason)
         try:
             await self._opened().commit(stored.ends)
         except Unavailable:
@@ -158,17 +164,21 @@ class Aggregator:
             for partition in suspect:
                 at = self._next.get(partition)
                 if at is not None and at < bounds[partition].first:
-                    await self._stop(partition, _out_of_range(at, bounds[partition]))
+                    self._stop(partition, _out_of_range(at, bounds[partition]))
         return records
 
-    async def _stop(self, partition: Partition, reason: str) -> None:
+    def _stop(self, partition: Partition, reason: str) -> None:
         """Read the partition no further, and say so until it goes on or is given up."""
         if partition not in self._next:
             return
         _log.error("partition_stopped", topic=partition.topic, partition=partition.number, reason=reason)
         self._stopped[partition] = self._next.pop(partition)
         self._progress.stopped[partition] = reason
-        await note_stopped(self._store, partition, reason)
+        self._untold.add(partition)
+
+    async def _tell(self) -> None:
+        await note_partitions(self._store, self._untold, self._progress.stopped)
+        self._untold.clear()
 
     async def _look_again(self) -> None:
         """Go on with stopped partitions that were moved in the store, as a rebuild does."""
@@ -184,7 +194,7 @@ class Aggregator:
                 going.add(partition)
         if going:
             self._forget_stopped(frozenset(going))
-            await note_going(self._store, frozenset(going))
+            self._untold |= going
 
     def _forget_stopped(self, partitions: frozenset[Partition]) -> None:
         for one in partitions:
@@ -227,15 +237,20 @@ class Aggregator:
                 await consumer.seek(partition, first[partition] if at is None else at)
 
     async def _assigned(self, partitions: frozenset[Partition]) -> Mapping[Partition, int]:
-        async with self._store.read() as connection:
-            stored = await positions_of(connection)
+        stored: dict[Partition, int] = {}
+
+        async def load() -> None:
+            async with self._store.read() as connection:
+                stored.update(await positions_of(connection))
+
+        await self._until(self._ending, load)
         bounds = await self._opened().bounds()
-        await note_going(self._store, partitions)
+        self._untold |= partitions
         self._next |= {one: stored.get(one) for one in partitions}
         begins = {one: stored[one] for one in partitions if one in stored}
         for one, at in begins.items():
             if not bounds[one].first <= at <= bounds[one].next:
-                await self._stop(one, _out_of_range(at, bounds[one]))
+                self._stop(one, _out_of_range(at, bounds[one]))
         # One that is stopped is read from its end: nothing of it is wanted.
         return {one: at if one in self._next else bounds[one].next for one, at in begins.items()}
 

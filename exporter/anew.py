@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 from sqlalchemy import text
@@ -76,26 +77,34 @@ class Anew:
         self.poison: list[Folded] = []
         self.read = 0
         self._written: set[Partition] = set()
-        self._consumer: Consumer | None = None
         self._store: Store
 
     async def start(self, store: Store) -> None:
-        """Open the log at its first records; they will be folded into `store`, which is empty. Raises Unavailable."""
+        """Look where the log begins; its records will be folded into `store`, which is empty. Raises Unavailable."""
         self._store = store
+        async with self._reading():
+            self.at = {one: bound.first for one, bound in self.bounds.items()}
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Consumer]:
+        """The log from where the new store stands. One consumer a reading: on Kafka a seek waits for fetches."""
 
         # Before anything is fetched: afterwards each question would wait for a fetch to end.
-        async def begin(_: frozenset[Partition]) -> dict[Partition, int]:
+        async def begin(_: frozenset[Partition]) -> Mapping[Partition, int]:
             self.bounds = await consumer.bounds()
-            self.at = {one: bound.first for one, bound in self.bounds.items()}
-            return dict(self.at)
+            lost = {one: at for one, at in self.at.items() if at < self.bounds[one].first}
+            if lost:
+                raise OutOfRange(lost)
+            return self.at
 
-        self._consumer = consumer = open_consumer(self._settings, list(self._topics), assigned=begin)
+        consumer = open_consumer(self._settings, list(self._topics), assigned=begin)
         await consumer.start()
-
-    async def stop(self) -> None:
-        """Let the log go."""
-        if self._consumer is not None:
-            await self._consumer.stop()
+        try:
+            yield consumer
+        except OutOfRange as error:
+            raise HistoryGone(str(error)) from None
+        finally:
+            await consumer.stop()
 
     def missing(self, targets: Mapping[Partition, int]) -> int:
         """How many records lie between where it stands and the targets."""
@@ -104,12 +113,13 @@ class Anew:
     async def first_times(self, partitions: set[Partition]) -> dict[Partition, int]:
         """When (ms) the oldest records of these partitions were received, as far as a look at the log tells."""
         found: dict[Partition, int] = {}
-        for _ in range(_LOOKS):
-            if partitions <= found.keys():
-                break
-            for record in await self._opened().poll(_AT_ONCE, _POLL_SECONDS):
-                if record.partition in partitions:
-                    found.setdefault(record.partition, record.timestamp)
+        async with self._reading() as consumer:
+            for _ in range(_LOOKS):
+                if partitions <= found.keys():
+                    break
+                for record in await consumer.poll(_AT_ONCE, _POLL_SECONDS):
+                    if record.partition in partitions:
+                        found.setdefault(record.partition, record.timestamp)
         return found
 
     async def fold_to(self, targets: Mapping[Partition, int], choices: Choices) -> None:
@@ -117,23 +127,21 @@ class Anew:
         if not self.missing(targets):
             return
         total = self.read + self.missing(targets)
-        try:
-            for partition, at in self.at.items():
-                # What lay behind the last targets was read and left.
-                await self._opened().seek(partition, at)
+        async with self._reading() as consumer:
             while self.missing(targets):
-                records = await self._opened().poll(_AT_ONCE, _POLL_SECONDS)
+                records = await consumer.poll(_AT_ONCE, _POLL_SECONDS)
                 wanted = [
                     one for one in records if self.at[one.partition] <= one.offset < targets.get(one.partition, 0)
                 ]
                 if not wanted or any(one.offset != self.at[one.partition] for one in _firsts(wanted)):
-                    await self._check()
+                    bounds = await consumer.bounds()
+                    lost = {one: at for one, at in self.at.items() if at < bounds[one].first}
+                    if lost:
+                        raise OutOfRange(lost)
                 if wanted:
                     await self._fold(wanted, choices)
                 self.read = total - self.missing(targets)
                 self._told(self.read, total)
-        except OutOfRange as error:
-            raise HistoryGone(str(error)) from None
 
     async def make_all_profiles(self) -> None:
         """Make every profile, each once. Nothing may have been made before."""
@@ -180,18 +188,6 @@ class Anew:
             if chosen is not None and chosen != (record.partition.number, record.offset):
                 folded.status, folded.member = "twin", None
         return folded
-
-    async def _check(self) -> None:
-        """Raise HistoryGone where the log has lost what was to be read next."""
-        bounds = await self._opened().bounds()
-        for partition, at in self.at.items():
-            if bounds[partition].first > at:
-                raise HistoryGone(f"records of {partition.topic}/{partition.number} expired while they were to be read")
-
-    def _opened(self) -> Consumer:
-        if self._consumer is None:
-            raise RuntimeError("the log is not open")
-        return self._consumer
 
 
 def _firsts(records: list[Record]) -> list[Record]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import structlog
@@ -70,18 +70,15 @@ async def try_again(connection: AsyncConnection) -> int:
     return len(marks)
 
 
-async def note_stopped(store: Store, partition: Partition, reason: str) -> None:
-    """Tell whoever looks that the partition is read no further."""
-    row = {"kind": PARTITION, "value": _name(partition), "reason": reason, "at": now_ms()}
+async def note_partitions(store: Store, partitions: Iterable[Partition], stopped: Mapping[Partition, str]) -> None:
+    """Tell whoever looks which of the partitions are read no further, and why."""
     async with store.write() as connection:
-        await connection.execute(text(_PUT), row)
-
-
-async def note_going(store: Store, partitions: frozenset[Partition]) -> None:
-    """The partitions are read again."""
-    statement = text("DELETE FROM set_aside WHERE kind = 'partition' AND value = :value")
-    async with store.write() as connection:
-        await connection.execute(statement, [{"value": _name(one)} for one in sorted(partitions)])
+        for one in sorted(partitions):
+            row = {"kind": PARTITION, "value": _name(one)}
+            if one in stopped:
+                await connection.execute(text(_PUT), {**row, "reason": stopped[one], "at": now_ms()})
+            else:
+                await connection.execute(text("DELETE FROM set_aside WHERE kind = :kind AND value = :value"), row)
 
 
 def _name(partition: Partition) -> str:

@@ -74,8 +74,7 @@ async def compare(settings: ExporterSettings, store: Store, told: Told, clock: C
             await making.finish(connection)
             snapshot = await stack.enter_async_context(making.beside.both.read())
             # Both begin here, at the same offsets; from now on the live one may go on.
-            for place in ("", f"{making.beside.name}."):
-                await snapshot.execute(text(f"SELECT COUNT(*) FROM {place}position"))
+            await making.check(snapshot)
         comparison = Comparison(snapshot, making.beside.name, making.anew.setting(), settings.trace_days)
         return await making.findings(await comparison.all_differences())
 
@@ -125,12 +124,21 @@ class _Making:
         await self.anew.fold_to(*await self._targets(connection))
         await self.anew.make_marked_profiles()
 
+    async def check(self, connection: AsyncConnection) -> None:
+        """That `connection` sees both stores at the same offsets: were it not so, acknowledged events would be lost."""
+        live = {**await positions_of(connection), **self._elsewhere}
+        rows = await connection.execute(text(f"SELECT topic, partition, next FROM {self.beside.name}.position"))
+        anew = {Partition(topic, number): following for topic, number, following in rows}
+        if self.anew.missing(live) or any(live.get(one) != at for one, at in anew.items()):
+            raise RuntimeError("the two stores do not stand at the same offsets")
+
     async def take(self) -> Sequence[Difference]:
         """Have the live store be as the new one is. Answers which profiles differed."""
         for attempt in range(_TRIES):
             try:
                 async with _positions_locked(self.beside.both) as connection:
                     await self.finish(connection)
+                    await self.check(connection)
                     taking = Taking(connection, self.beside.name, self.anew.setting(), self._settings.topic_prefix)
                     await taking.lock_profiles()
                     comparison = Comparison(
@@ -185,13 +193,10 @@ async def _making(
     settings: ExporterSettings, store: Store, anew: Anew, *, drop_history: bool
 ) -> AsyncIterator[_Making]:
     async with place_beside(settings, store) as beside:
-        try:
-            await anew.start(beside.anew)
-            making = _Making(settings, beside, anew)
-            await making.begin(drop_history=drop_history)
-            yield making
-        finally:
-            await anew.stop()
+        await anew.start(beside.anew)
+        making = _Making(settings, beside, anew)
+        await making.begin(drop_history=drop_history)
+        yield making
 
 
 @contextlib.asynccontextmanager

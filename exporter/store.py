@@ -206,7 +206,12 @@ def _sqlite(url: str, pragmas: tuple[str, ...] = _PRAGMAS, attach: str | None = 
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Any) -> None:
         writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if writes and attach is not None:
+            # BEGIN IMMEDIATE would fix the attached file's state at this moment too; a write fixes this file's only.
+            connection.exec_driver_sql("BEGIN")
+            connection.exec_driver_sql("DELETE FROM main.position WHERE FALSE")
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return Store(engine, "sqlite")
 

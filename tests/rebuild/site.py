@@ -49,12 +49,12 @@ class Site:
         await producer.append([self._outgoing(one) for one in bodies])
         await producer.stop()
 
-    async def fold(self) -> None:
+    async def fold(self, at_once: int = 8) -> None:
         """As aggregators would: batches of any size, partitions in any order, profiles made now and then."""
         lanes = await self._unread()
         while lanes:
             some = []
-            for _ in range(self.chance.randint(1, 8)):
+            for _ in range(self.chance.randint(1, at_once)):
                 if lanes:
                     lane = self.chance.choice(sorted(lanes))
                     some.append(lanes[lane].pop(0))
