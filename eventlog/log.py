@@ -73,23 +73,37 @@ class Record:
     timestamp: int
 
 
+class Backlog(NamedTuple):
+    """What waits on our own disk: how many records and bytes, and since when the oldest does (ms; None: nothing)."""
+
+    records: int
+    bytes: int
+    oldest: int | None
+
+
+NO_BACKLOG: Final = Backlog(0, 0, None)
+
+
 class Producer(Protocol):
     """Appends records. One instance a process, shared by all requests."""
 
     async def start(self) -> None:
         """Connect and check that every topic is there. Raises Unavailable when the log does not answer."""
 
-    async def append(self, records: Sequence[Outgoing]) -> list[Position]:
-        """Durable when it returns: one position a record, in the order given. Records of one partition keep
-        their order. On `sqlite://` the records of one call are stored all or none; on `kafka://` that holds
-        for each partition's share.
+    async def append(self, records: Sequence[Outgoing]) -> list[Position | None]:
+        """Durable when it returns: one position a record, in the order given; None for one that is on our own disk
+        and not in the log yet. Records of one partition keep their order. On `sqlite://` the records of one call
+        are stored all or none; on `kafka://` that holds for each partition's share.
 
-        Raises RecordTooLarge before anything is stored, or Unavailable after at most the append deadline:
-        some of the records may then have been stored all the same.
+        Raises RecordTooLarge before anything is stored, or, after at most the append deadline, Unavailable or
+        NoSpace: some of the records may then have been stored all the same.
         """
 
     def unready(self) -> str | None:
         """Why appends would fail now, in words; None when they would not."""
+
+    def backlog(self) -> Backlog:
+        """What is durable on our own disk and not in the log yet."""
 
     async def stop(self) -> None:
         """Flush what is queued and let go, within the drain time."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.services.broker import Address, Certificates, make_certificates, url_of
+from tests.services.broker import USER, Address, Certificates, make_certificates, url_of
 from tests.services.processes import free_ports
 from tests.services.provider import provider
 
@@ -29,9 +29,9 @@ class Kafka(ABC):
         self._certificates: Certificates | None = make_certificates(folder, "127.0.0.1") if secure else None
         self.url = self.url_by("SCRAM-SHA-256")
 
-    def url_by(self, mechanism: str, password: str | None = None) -> str:
+    def url_by(self, mechanism: str, password: str | None = None, user: str = USER) -> str:
         """The log URL; of a secure broker the one that signs in by `mechanism`, by default with the right password."""
-        return url_of(self._address, self._certificates, mechanism, password)
+        return url_of(self._address, self._certificates, mechanism, password, user)
 
     @abstractmethod
     def start(self) -> None:

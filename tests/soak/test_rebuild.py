@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from exporter.settings import ExporterSettings
-from tests.rebuild.conftest import made as made  # noqa: PLC0414 - a fixture
+from tests.rebuild.conftest import made as made
 from tests.rebuild.site import site_of, with_rules
 from tests.rebuild.test_command import config_of, places_beside
 from tests.rebuild.test_mending import FOLDED, MADE, MORE_MADE, a_week, mend
@@ -51,8 +51,10 @@ def test_a_rebuild_killed_at_any_moment_leaves_a_store_that_the_next_one_finishe
                 config = config_of(made)
                 config.write_text(config.read_text().replace("{trusted", f"{{session_gap: {gap}, trusted"))
                 process = start_process(command, made.data / "rebuild.log")
-                while not await places_beside(made, site.shelf.store) and process.poll() is None:
+                while not await places_beside(made, site.shelf.store):
                     await asyncio.sleep(0.01)
+                    if process.poll() is not None:
+                        break
                 await asyncio.sleep(chance.uniform(0, 3))
                 process.send_signal(signal.SIGKILL)
                 await asyncio.to_thread(process.wait, 60)
