@@ -174,7 +174,8 @@ class Anew:
         folded = [self._folded(one, choices) for one in records]
         ends = {one.partition: one.offset + 1 for one in records}
         begins = {one: self.at[one] if one in self._written else None for one in ends}
-        stored = await store_batch(self._store, Batch(folded, begins, ends), None, self._settings.aggregate.max_poison)
+        # How many are too many depends on how the log is cut into batches; `take` asks for the whole.
+        stored = await store_batch(self._store, Batch(folded, begins, ends), None, 100.0)
         for partition, reason in stored.stopped.items():
             raise Halted(f"partition {partition.topic}/{partition.number}: {reason}")
         self.at |= stored.ends

@@ -21,12 +21,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventlog.log import Bounds, Partition
 from eventlog.timestamps import format_ms, now_ms
-from exporter.anew import Anew, Choices, Clock, Told, choices_of
+from exporter.anew import Anew, Choices, Clock, Halted, Told, choices_of
 from exporter.apply import positions_of
 from exporter.aside import all_aside
 from exporter.assembly import make_profiles
 from exporter.beside import Beside, place_beside
 from exporter.compare import Comparison, Difference
+from exporter.poison import most_poison
 from exporter.profile import Setting
 from exporter.settings import ExporterSettings
 from exporter.store import Store, may_be_retried
@@ -140,6 +141,7 @@ class _Making:
                     await self.finish(connection)
                     await self.check(connection)
                     taking = Taking(connection, self.beside.name, self.anew.setting(), self._settings.topic_prefix)
+                    await self._refuse_new_poison(taking)
                     await taking.lock_profiles()
                     comparison = Comparison(
                         connection, self.beside.name, self.anew.setting(), self._settings.trace_days
@@ -155,6 +157,14 @@ class _Making:
                 if attempt + 1 == _TRIES or not may_be_retried(error):
                     raise
         raise AssertionError("unreachable")
+
+    async def _refuse_new_poison(self, taking: Taking) -> None:
+        more, most = await taking.more_poison(), most_poison(self.anew.read, self._settings.aggregate.max_poison)
+        if more > most:
+            raise Halted(
+                f"{more} records that could be folded before are poison now, of {self.anew.read}; look at what `rebuild"
+                " --compare` tells of them, or have them set aside with a higher `aggregate.max_poison`"
+            )
 
     async def findings(self, differences: Sequence[Difference]) -> Findings:
         aside = await all_aside(self.beside.anew)

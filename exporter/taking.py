@@ -63,6 +63,14 @@ class Taking:
         if self._connection.dialect.name == "postgresql":
             await self._run("SELECT number FROM shard ORDER BY number FOR UPDATE")
 
+    async def more_poison(self) -> int:
+        """How many more records are poison in the new store than in the live one."""
+        poison = "SELECT COALESCE(SUM(n), 0) FROM {}counts WHERE status = 'poison' AND topic = 0"
+        live, anew = [
+            int(await self._connection.scalar(text(poison.format(place))) or 0) for place in ("", f"{self._name}.")
+        ]
+        return anew - live
+
     async def take_evidence(self) -> None:
         """What is made by folding alone."""
         for table, (columns, order) in TAKEN.items():

@@ -8,13 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from exporter.settings import ExporterSettings
 from exporter.store import Store
 from tests.rebuild.site import site_of
 from tests.rebuild.test_mending import a_week
-from tests.rules.events import SECRET, event
+from tests.rules.events import RULES, SECRET, event
 from tests.services.processes import start_process
 from tests.trackway.processes import trackway
 
@@ -39,7 +40,9 @@ async def places_beside(settings: ExporterSettings, store: Store) -> int:
         return int(await connection.scalar(text(NOTHING_LEFT)) or 0)
 
 
-def test_it_compares_mends_and_tells(made: ExporterSettings) -> None:
+def test_it_compares_mends_and_tells(tmp_path: Path) -> None:
+    made = ExporterSettings(data=tmp_path, secret=SecretStr(SECRET.decode()), rules=RULES)
+
     async def scenario() -> None:
         async with site_of(made) as site:
             await a_week(site)

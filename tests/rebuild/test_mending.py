@@ -6,12 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from eventlog.day_files import day_files, open_newest
+from eventlog.timestamps import now_ms
+from exporter.anew import Halted
+from exporter.poison import FEW
+from exporter.rebuild import HistoryShort
 from exporter.settings import ExporterSettings
 from tests.rebuild.site import Site, site_of, with_rules
 from tests.rules.events import DAY, MINUTE, RULES, SECRET, START, buy, event
+
+WHEN = "2026-11-24T10:00:00.000Z"
 
 # What is done to the store, and in which tables that is found: all at once here, one by one in tests/soak.
 FOLDED = (
@@ -128,6 +136,50 @@ def test_it_goes_on_after_a_rebuild_as_if_there_had_been_none(made: ExporterSett
             await site.shelf.make_profiles()
             await site.agree()
             assert await site.compare() == []
+
+    asyncio.run(scenario())
+
+
+def test_what_the_log_holds_no_more_is_given_up_only_when_asked(made: ExporterSettings) -> None:
+    async def scenario() -> None:
+        async with site_of(made) as site:
+            await site.post([event(n, anon=f"a{n}") for n in range(20)], copies=0)
+            await site.fold()
+            (old,) = day_files(made.log_folder)
+            open_newest(made.log_folder, now_ms() + DAY).close()
+            for part in old.parent.glob(f"{old.name}*"):
+                part.unlink()
+            site.events.clear()
+            await site.post([event(1000 + n, anon=f"a{n}") for n in range(10)], copies=0)
+            await site.fold()
+            await site.shelf.make_profiles()
+            for work in (site.compare, site.rebuild):
+                with pytest.raises(HistoryShort, match=r"events\.v1 reaches back to 2026-11-24T10:00:01\.\d+Z"):
+                    await work()
+            assert len(await site.shelf.profiles()) == 20
+            await site.rebuild(drop_history=True)
+            await site.agree()
+            assert len(await site.shelf.profiles()) == 10
+            # From now on that is the beginning.
+            assert await site.compare() == []
+
+    asyncio.run(scenario())
+
+
+def test_a_version_that_could_fold_less_is_refused(made: ExporterSettings) -> None:
+    async def scenario() -> None:
+        async with site_of(made) as site:
+            await site.post([event(n, anon=f"a{n}") for n in range(5)], *({"kind": "odd", "n": n, "received_at": WHEN}
+                            for n in range(FEW + 1)), copies=0)  # fmt: skip
+            await site.fold()
+            await site.shelf.make_profiles()
+            assert await site.compare() == []
+            # As if the one that made the store could still fold them.
+            async with site.shelf.store.write() as connection:
+                await connection.execute(text("UPDATE counts SET status = 'accepted'"))
+            with pytest.raises(Halted, match=f"{FEW + 1} records"):
+                await site.rebuild()
+            assert [one.table for one in await site.compare()] == ["counts", "counts"]
 
     asyncio.run(scenario())
 
