@@ -22,6 +22,7 @@ from exporter.aggregate import Progress
 from exporter.failing import Failing, failing_workflows
 from exporter.lease import pause
 from exporter.outgoing import decode
+from exporter.poison import stopped_text
 from exporter.settings import ExporterSettings
 from exporter.store import STORE_AWAY, Store
 
@@ -147,7 +148,7 @@ class AggregatorState:
 
     def checks(self) -> list[Check]:
         """As of the last look."""
-        settings, stopped = self._settings.aggregate, len(self._progress.stopped)
+        settings = self._settings.aggregate
         records = sum(records for records, _ in self._lag.values())
         seconds = max((seconds for _, seconds in self._lag.values()), default=0.0)
         behind = (settings.lag_records and records > settings.lag_records) or (
@@ -156,8 +157,8 @@ class AggregatorState:
         return [
             Check("stopping", "stopping" if self._stopping else None),
             Check("store", self._watch.problem),
-            Check("log", self._progress.problem),
-            Check("partitions", f"{stopped} partitions are read no further" if stopped else None),
+            Check("log", self._progress.waits),
+            Check("partitions", stopped_text(self._progress.stopped)),
             Check("lag", f"{records:,} records wait, the log is {seconds:.0f} s ahead" if behind else None),
         ]
 

@@ -149,6 +149,23 @@ def _add_accounts(nouns: object) -> None:
     _json(where)
     _pii(where)
     where.set_defaults(run=_in("where", "where"))
+    _add_rebuild(nouns)
+
+
+def _add_rebuild(nouns: object) -> None:
+    rebuild = _command(
+        nouns,
+        "rebuild",
+        "make the store anew from the log, or compare it with one made anew",
+        ["rebuild --compare", "rebuild", "rebuild --drop-history"],
+    )
+    how = rebuild.add_mutually_exclusive_group()
+    how.add_argument(
+        "--compare", action="store_true", help="change nothing, print what differs; 1 where something does"
+    )
+    how.add_argument("--drop-history", action="store_true", help="forget what the log no longer holds")
+    _json(rebuild)
+    rebuild.set_defaults(run=_in("again", "rebuild"))
 
 
 def _add_rejected(nouns: object) -> None:

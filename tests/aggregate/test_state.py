@@ -28,7 +28,7 @@ def test_the_lag_is_told_and_decides_and_what_waits_in_the_store_is_known(settin
             positions = await append_all(producer, records)
             topics = [topic.full_name(settings.topic_prefix) for topic in (EVENTS, REJECTED)]
             # One that has read the first record of each partition, and stands still since.
-            progress = Progress(problem=None, consumer=open_consumer(settings, topics))
+            progress = Progress(waits=None, consumer=open_consumer(settings, topics))
             assert progress.consumer is not None
             await progress.consumer.start()
             for at in positions:
