@@ -28,7 +28,7 @@ test-deps: install-dev
 	tests/install-services
 
 test: test-deps
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadscope
 
 check: install-dev
 	.venv/bin/ruff check .

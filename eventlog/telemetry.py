@@ -168,7 +168,8 @@ def set_up_logging(level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Looked up each time: whoever runs a command in its own process may have put another stderr in place.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     sys.excepthook = _tell_of_the_end
 

@@ -123,7 +123,8 @@ def test_every_alert_has_its_paragraphs_and_no_other_has() -> None:
 
 def test_metrics_named_in_the_docs_are_declared() -> None:
     for page in (*Path("docs").glob("*.md"), Path("README.md")):
-        for name in re.findall(r"\btrackway_[a-z0-9_]+", page.read_text()):
+        # A name cut short by "…" is another thing's: a schema's, a file's.
+        for name in re.findall(r"\btrackway_[a-z0-9_]+\b(?!…)", page.read_text()):
             assert declared(name) in BY_NAME, f"{page}: {name}"
 
 
