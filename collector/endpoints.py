@@ -27,6 +27,7 @@ from collector.statuses import CODES, Code, Overload, problem
 from eventlog.errors import DEFAULT_RETRY_AFTER, NoSpace, RecordTooLarge, Unavailable
 from eventlog.event import Client
 from eventlog.log import Position, Producer
+from eventlog.numbers import Timings
 from eventlog.proxies import Proxies
 from eventlog.timestamps import format_ms, now_ms, parse_ms
 from eventlog.topics import EVENTS, REJECTED
@@ -46,11 +47,11 @@ class Read(NamedTuple):
 class Intake:
     """Everything the write-key paths need; one a process."""
 
-    def __init__(self, settings: CollectorSettings, producer: Producer, answered: Answered) -> None:
+    def __init__(self, settings: CollectorSettings, producer: Producer, answered: Answered, dedup: Dedup) -> None:
         self.settings = settings
         self.producer = producer
         self.sources = Sources(settings.sources)
-        self.dedup = Dedup(settings.dedup.seconds, settings.dedup.max_ids)
+        self.dedup = dedup
         self.refusals = Refusals(settings, producer)
         self.answered = answered
         limits = settings.limits
@@ -59,6 +60,7 @@ class Intake:
         self.ip_rate = Rate(limits.ip_events_per_second, limits.burst_seconds, "this address")
         self.key_rate = Rate(limits.key_events_per_second, limits.burst_seconds, "this write key")
         self.proxies = Proxies(settings.trusted_proxies, settings.proxy_header)
+        self.appends = Timings("trackway_append_seconds")
         self.secret = settings.secret.get_secret_value().encode()
         self.topics = Topics(EVENTS.full_name(settings.topic_prefix), REJECTED.full_name(settings.topic_prefix))
 
@@ -195,6 +197,7 @@ class Intake:
             if under_way is not None and under_way is not stored:
                 waits.add(under_way)
             receipt.status, receipt.record = "duplicate", self.refusals.duplicate(receipt, context)
+        begun = time.perf_counter()
         try:
             positions = await self.producer.append([receipt.record for receipt in receipts])
         except BaseException as error:
@@ -204,8 +207,9 @@ class Intake:
             stored.exception()  # a copy may be waiting, or nobody: that is no error of its own
             raise
         else:
-            dedup.remember(new, context.now)
+            dedup.remember(new, now_ms())
             stored.set_result(None)
+            self.appends.observe(time.perf_counter() - begun)
         finally:
             for digest in new:
                 del dedup.in_flight[digest]

@@ -14,21 +14,17 @@ from collector.openapi import OPENAPI_PATH, READS, document
 from collector.protocols import PATHS
 from collector.settings import Limits
 from collector.statuses import CODES, Code
+from eventlog.opening import open_producer
+from eventlog.telemetry import REFUSED_CODES
 from tests.collector.running import SERVER_KEY, running, settings_in
 
 TRACK = {"type": "track", "event": "x", "userId": "u"}
 DOCS = Path("docs/limits.md")
 
 
-class NoLog:
-    """Where nothing is appended."""
-
-    def unready(self) -> str | None:
-        return None
-
-
 def app_in(folder: Path) -> Collector:
-    return create_app(settings_in(folder), NoLog())  # type: ignore[arg-type]
+    settings = settings_in(folder)
+    return create_app(settings, open_producer(settings))
 
 
 async def ask(app: Collector, method: str, path: str) -> int:
@@ -63,7 +59,7 @@ def test_it_lists_exactly_the_paths_that_are_served(tmp_path: Path) -> None:
 def test_every_code_stands_in_it_with_its_status() -> None:
     made = document(Limits(), "0")
     assert set(made["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]) == set(CODES)
-    assert set(CODES) == set(get_args(Code))
+    assert set(CODES) == set(get_args(Code)) == set(REFUSED_CODES)
     named: set[str] = set()
     for operations in made["paths"].values():
         for operation in operations.values():
