@@ -20,7 +20,7 @@ from collector.refusals import Refusals
 from collector.sent import Parsed
 from collector.settings import CollectorSettings, Source
 from collector.sources import Grant, Refusal, Sources, key_of
-from eventlog.errors import DEFAULT_RETRY_AFTER, RecordTooLarge, Unavailable
+from eventlog.errors import DEFAULT_RETRY_AFTER, NoSpace, RecordTooLarge, Unavailable
 from eventlog.event import Client
 from eventlog.log import Position, Producer
 from eventlog.timestamps import format_ms, now_ms, parse_ms
@@ -62,6 +62,8 @@ class Intake:
             status, content = 408, problem(408, "slow_body", "the body did not arrive in time")
         except Unavailable as error:
             status, content = 503, problem(503, "unavailable", str(error))
+        except NoSpace as error:
+            status, content = 507, problem(507, "disk_full", str(error))
         answer = Answer(status, content, cors_headers(origin, self.sources.origins))
         answer.headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
         if status == 503:
@@ -153,7 +155,7 @@ class Intake:
             client["ip"] = address
         return client
 
-    async def append(self, receipts: list[Receipt], context: Context) -> list[Position]:
+    async def append(self, receipts: list[Receipt], context: Context) -> list[Position | None]:
         """Step 4: make what is new durable; every record's position. Copies that come meanwhile wait for it."""
         dedup = self.dedup
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -174,7 +176,9 @@ class Intake:
         try:
             positions = await self.producer.append([receipt.record for receipt in receipts])
         except BaseException as error:
-            stored.set_exception(error if isinstance(error, Unavailable) else Unavailable("the append failed"))
+            stored.set_exception(
+                error if isinstance(error, Unavailable | NoSpace) else Unavailable("the append failed")
+            )
             stored.exception()  # a copy may be waiting, or nobody: that is no error of its own
             raise
         else:
@@ -209,8 +213,10 @@ def problem(status: int, code: str, message: str) -> bytes:
     return orjson.dumps({"success": False, "code": code, "message": message, "error": message, "status": status})
 
 
-def _shown(receipt: Receipt, position: Position) -> dict[str, Any]:
+def _shown(receipt: Receipt, position: Position | None) -> dict[str, Any]:
     if receipt.status == "accepted":
+        if position is None:
+            return {"status": "accepted", "id": receipt.id}
         return {
             "status": "accepted",
             "id": receipt.id,

@@ -10,7 +10,7 @@ import structlog
 from collector.intake import Context, Receipt, outcome_record, pseudonym
 from collector.settings import CollectorSettings
 from collector.sources import Refusal
-from eventlog.errors import Unavailable
+from eventlog.errors import NoSpace, Unavailable
 from eventlog.log import Outgoing, Producer
 from eventlog.outcome import Outcome
 from eventlog.timestamps import format_ms, now_ms
@@ -58,7 +58,7 @@ class Refusals:
         headers = (("content-type", b"application/json"),)
         try:
             await self._producer.append([Outgoing(topic, key, orjson.dumps(outcome), headers, now)])
-        except Unavailable:
+        except (Unavailable, NoSpace):
             # Nothing was promised to whoever was refused; the count above remains.
             _log.warning("refusal_not_recorded", reason=refusal.code)
 

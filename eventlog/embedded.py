@@ -20,7 +20,7 @@ from typing import Final
 import orjson
 
 from eventlog.day_files import drop_expired, heads_of, is_closed, open_newest
-from eventlog.errors import Unavailable
+from eventlog.errors import NoSpace, Unavailable
 from eventlog.log import Headers, Outgoing, Partition, Position, partition_of, refuse_too_large
 from eventlog.settings import LogSettings
 from eventlog.timestamps import HOUR_MS, now_ms
@@ -39,7 +39,7 @@ class _Request:
     def __init__(self, records: Sequence[Outgoing], loop: asyncio.AbstractEventLoop) -> None:
         self.records = records
         self.loop = loop
-        self.future: asyncio.Future[list[Position]] = loop.create_future()
+        self.future: asyncio.Future[list[Position | None]] = loop.create_future()
 
 
 class EmbeddedProducer:
@@ -60,7 +60,7 @@ class EmbeddedProducer:
         self._problem = None
         self._thread.start()
 
-    async def append(self, records: Sequence[Outgoing]) -> list[Position]:
+    async def append(self, records: Sequence[Outgoing]) -> list[Position | None]:
         for record in records:
             if record.topic not in self._counts:
                 raise Unavailable(f"topic {record.topic} is not in the table of topics")
@@ -109,9 +109,10 @@ class EmbeddedProducer:
                 sys.stderr.write(f"trackway: the event log's disk failed ({error}); this process ends\n")
                 sys.stderr.flush()
                 os._exit(3)
-            self._problem = "the disk is full" if code == sqlite3.SQLITE_FULL else "another process holds the event log"
+            error_of: type[NoSpace | Unavailable] = NoSpace if code == sqlite3.SQLITE_FULL else Unavailable
+            self._problem = "the disk is full" if error_of is NoSpace else "another process holds the event log"
             for request in requests:
-                request.loop.call_soon_threadsafe(_fail, request.future, Unavailable(self._problem))
+                request.loop.call_soon_threadsafe(_fail, request.future, error_of(self._problem))
             return
         self._problem = None
         for loop in {request.loop for request in requests}:
@@ -133,14 +134,14 @@ class _Writer:
         self._day = -1
         self._retained_at = 0
 
-    def commit(self, appends: list[Sequence[Outgoing]], counts: dict[str, int]) -> list[list[Position]]:
+    def commit(self, appends: list[Sequence[Outgoing]], counts: dict[str, int]) -> list[list[Position | None]]:
         self._begin()
         try:
             rows: list[tuple[str, int, int, bytes, bytes | None, bytes, int]] = []
             heads, results = self._heads, []
             changed: set[Partition] = set()
             for records in appends:
-                positions = []
+                positions: list[Position | None] = []
                 for record in records:
                     partition = Partition(record.topic, partition_of(record.key, counts[record.topic]))
                     offset = heads.get(partition, 0)
@@ -215,12 +216,12 @@ def unpack_headers(packed: bytes) -> Headers:
     return tuple((name, value.encode()) for name, value in orjson.loads(packed))
 
 
-def _settle(results: list[tuple[asyncio.Future[list[Position]], list[Position]]]) -> None:
+def _settle(results: list[tuple[asyncio.Future[list[Position | None]], list[Position | None]]]) -> None:
     for future, positions in results:
         if not future.done():
             future.set_result(positions)
 
 
-def _fail(future: asyncio.Future[list[Position]], error: Exception) -> None:
+def _fail(future: asyncio.Future[list[Position | None]], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

@@ -44,6 +44,10 @@ class Unavailable(Exception):  # noqa: N818
         self.retry_after = retry_after
 
 
+class NoSpace(Exception):  # noqa: N818
+    """The disk is full: nothing was promised, and it takes more than waiting."""
+
+
 class RecordTooLarge(Exception):  # noqa: N818
     """A record over the log's limit; nothing of its append was stored."""
 

@@ -104,7 +104,7 @@ class KafkaProducer:
     async def start(self) -> None:
         await self._connect()
 
-    async def append(self, records: Sequence[Outgoing]) -> list[Position]:
+    async def append(self, records: Sequence[Outgoing]) -> list[Position | None]:
         refuse_too_large(records)
         if self._problem is not None or self._producer is None:
             raise Unavailable(f"Kafka: {self._problem}")
@@ -119,7 +119,7 @@ class KafkaProducer:
             await waiter.future
         finally:
             timer.cancel()
-        return [position for position in waiter.positions if position is not None]
+        return waiter.positions
 
     def unready(self) -> str | None:
         if self._stopping:

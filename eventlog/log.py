@@ -70,13 +70,13 @@ class Producer(Protocol):
     async def start(self) -> None:
         """Connect and check that every topic is there. Raises Unavailable when the log does not answer."""
 
-    async def append(self, records: Sequence[Outgoing]) -> list[Position]:
-        """Durable when it returns: one position a record, in the order given. Records of one partition keep
-        their order. On `sqlite://` the records of one call are stored all or none; on `kafka://` that holds
-        for each partition's share.
+    async def append(self, records: Sequence[Outgoing]) -> list[Position | None]:
+        """Durable when it returns: one position a record, in the order given; None for one that is on our own disk
+        and not in the log yet. Records of one partition keep their order. On `sqlite://` the records of one call
+        are stored all or none; on `kafka://` that holds for each partition's share.
 
-        Raises RecordTooLarge before anything is stored, or Unavailable after at most the append deadline:
-        some of the records may then have been stored all the same.
+        Raises RecordTooLarge before anything is stored, or, after at most the append deadline, Unavailable or
+        NoSpace: some of the records may then have been stored all the same.
         """
 
     def unready(self) -> str | None:

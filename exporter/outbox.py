@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventlog.errors import RecordTooLarge, Unavailable
+from eventlog.errors import NoSpace, RecordTooLarge, Unavailable
 from eventlog.log import Outgoing, Producer
 from exporter.lease import Lease, LeaseLost, held, pause
 from exporter.outgoing import decode
@@ -35,13 +35,13 @@ async def send_outbox(store: Store, producer: Producer, stop: asyncio.Event) -> 
                 while lease is not None and not stop.is_set():
                     if not await send_some(store, producer, lease):
                         await pause(stop, _IDLE_SECONDS)
-        except (LeaseLost, Unavailable, SQLAlchemyError, OSError) as error:
+        except (LeaseLost, Unavailable, NoSpace, SQLAlchemyError, OSError) as error:
             _log.warning("outbox_waits", error=type(error).__name__)
             await pause(stop, _AGAIN_SECONDS)
 
 
 async def send_some(store: Store, producer: Producer, lease: Lease) -> int:
-    """Send the oldest rows; answers how many. Raises Unavailable, LeaseLost."""
+    """Send the oldest rows; answers how many. Raises Unavailable, NoSpace, LeaseLost."""
     async with store.read() as connection:
         waiting = await connection.scalar(text("SELECT 1 FROM outbox LIMIT 1"))
     if waiting is None:

@@ -29,6 +29,7 @@ from exporter.lookup import Lookup
 from exporter.run import run_now
 from exporter.settings import ExporterSettings
 from exporter.store import Store, open_store
+from tests.appending import append_all
 from tests.console.seeds import outgoing
 from tests.services.processes import wait_until
 from trackway.demo.cdp import create_stand_in
@@ -107,7 +108,7 @@ class Site:
 
     async def _add(self, bodies: Sequence[Mapping[str, Any]]) -> None:
         assert self._producer
-        for partition, offset in await self._producer.append([outgoing(self.settings, body) for body in bodies]):
+        for partition, offset in await append_all(self._producer, [outgoing(self.settings, body) for body in bodies]):
             self._ends[partition] = max(self._ends.get(partition, 0), offset + 1)
 
     async def _folded(self) -> None:

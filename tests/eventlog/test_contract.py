@@ -18,6 +18,7 @@ from eventlog.opening import open_consumer, open_producer
 from eventlog.provision import provision
 from eventlog.settings import LogSettings
 from eventlog.topics import MAX_MESSAGE_BYTES
+from tests.appending import append_all
 from tests.services import Kafka
 
 TOPIC = "events.v1"
@@ -70,7 +71,7 @@ def test_records_come_back_as_they_were_and_in_order_of_their_key(settings: LogS
             batch = [
                 outgoing(settings, f"visitor-{key}", f"{key}:{number}", 1_795_000_000_000 + number) for key in range(5)
             ]
-            for position, record in zip(await producer.append(batch), batch, strict=True):
+            for position, record in zip(await append_all(producer, batch), batch, strict=True):
                 sent[position] = record
         assert len(sent) == 100
         consumer = open_consumer(settings, [settings.topic_prefix + TOPIC])
@@ -99,7 +100,7 @@ def test_reading_can_begin_anywhere_the_log_reaches_and_nowhere_else(settings: L
     async def scenario() -> None:
         producer = await started(settings)
         records = [outgoing(settings, "one", str(number), 1_795_000_000_000 + number) for number in range(10)]
-        positions = await producer.append(records)
+        positions = await append_all(producer, records)
         partition = positions[0].partition
         consumer = open_consumer(settings, [settings.topic_prefix + TOPIC])
         await consumer.start()
@@ -123,7 +124,7 @@ def test_a_record_at_the_limit_is_kept_and_one_over_it_takes_nothing_with_it(set
     async def scenario() -> None:
         producer = await started(settings)
         room = MAX_MESSAGE_BYTES - 128 - len("k") - sum(len(name) + len(value) + 8 for name, value in HEADERS)
-        (position,) = await producer.append([outgoing(settings, "k", b"x" * room)])
+        (position,) = await append_all(producer, [outgoing(settings, "k", b"x" * room)])
         with pytest.raises(RecordTooLarge):
             await producer.append([outgoing(settings, "k", "small"), outgoing(settings, "k", b"x" * (room + 1))])
         consumer = open_consumer(settings, [settings.topic_prefix + TOPIC])
@@ -138,7 +139,7 @@ def test_a_record_at_the_limit_is_kept_and_one_over_it_takes_nothing_with_it(set
 def test_a_group_resumes_where_its_owner_says(settings: LogSettings) -> None:
     async def scenario() -> None:
         producer = await started(settings)
-        positions = await producer.append([outgoing(settings, "one", str(number)) for number in range(6)])
+        positions = await append_all(producer, [outgoing(settings, "one", str(number)) for number in range(6)])
         partition = positions[0].partition
         seen: list[frozenset[Partition]] = []
 

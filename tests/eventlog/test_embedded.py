@@ -14,6 +14,7 @@ from eventlog.log import Bounds, Outgoing, Partition, Record
 from eventlog.opening import open_consumer
 from eventlog.settings import LogSettings
 from eventlog.timestamps import DAY_MS, now_ms
+from tests.appending import append_all
 
 EVENTS, PROFILES = "trackway.events.v1", "trackway.profiles.v1"
 
@@ -50,11 +51,11 @@ def test_offsets_go_on_over_days_and_a_closed_day_is_not_written_again(tmp_path:
         early, late = EmbeddedProducer(settings, clock), EmbeddedProducer(settings)
         late._now = lambda: now_ms() + DAY_MS
         await early.start()
-        (first,) = await early.append([outgoing(EVENTS, "a", "0")])
+        (first,) = await append_all(early, [outgoing(EVENTS, "a", "0")])
         await late.start()
-        (second,) = await late.append([outgoing(EVENTS, "a", "1")])
+        (second,) = await append_all(late, [outgoing(EVENTS, "a", "1")])
         # For this process it is still yesterday, but that day's file has been closed by the other one.
-        (third,) = await early.append([outgoing(EVENTS, "a", "2")])
+        (third,) = await append_all(early, [outgoing(EVENTS, "a", "2")])
         assert [first.offset, second.offset, third.offset] == [0, 1, 2]
         await early.stop()
         await late.stop()
@@ -77,7 +78,7 @@ def test_expired_days_go_but_the_last_value_of_each_key_of_a_compacted_topic_sta
         clock.at += DAY_MS
         await producer.append([outgoing(PROFILES, "p", "newest")])
         clock.at += 99 * DAY_MS
-        (position,) = await producer.append([outgoing(EVENTS, "a", "fresh")])
+        (position,) = await append_all(producer, [outgoing(EVENTS, "a", "fresh")])
         assert position.offset == 1
         await producer.stop()
         events, bounds = await read_all(settings, EVENTS)
@@ -99,7 +100,7 @@ def test_two_writers_share_the_offsets_of_a_partition(tmp_path: Path) -> None:
             await writer.start()
 
         async def write(writer: EmbeddedProducer) -> list[int]:
-            return [(await writer.append([outgoing(EVENTS, "a", "x")]))[0].offset for _ in range(50)]
+            return [(await append_all(writer, [outgoing(EVENTS, "a", "x")]))[0].offset for _ in range(50)]
 
         offsets = await asyncio.gather(*(write(writer) for writer in writers))
         assert sorted(offsets[0] + offsets[1]) == list(range(100))

@@ -18,6 +18,7 @@ from eventlog.opening import open_consumer, open_producer
 from eventlog.provision import provision
 from eventlog.settings import LogSettings
 from eventlog.topics import TOPICS
+from tests.appending import append_all
 from tests.services import Kafka
 
 
@@ -30,7 +31,7 @@ async def stored(producer: Producer, record: Outgoing) -> list[Position]:
     async with asyncio.timeout(60):
         while True:
             try:
-                return await producer.append([record])
+                return await append_all(producer, [record])
             except Unavailable:
                 await asyncio.sleep(0.1)
 

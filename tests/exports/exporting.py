@@ -21,6 +21,7 @@ from exporter.run import run_now
 from exporter.settings import ExporterSettings
 from exporter.store import Store, open_store
 from exporter.workflow import Mode, WorkflowSettings
+from tests.appending import append_all
 from tests.exports.receiving import Cdp, received
 from tests.rules.events import event
 from tests.store.folding import TOPIC, Shelf
@@ -55,7 +56,7 @@ class Site:
             )
             for one in events
         ]
-        positions = await self._producer.append(outgoing)
+        positions = await append_all(self._producer, outgoing)
         self._unfolded += [
             Record(at.partition, at.offset, one.key, one.value, one.headers, one.timestamp)
             for one, at in zip(outgoing, positions, strict=True)
