@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -46,8 +47,24 @@ def read_topic(site: Installation) -> Topic:
     return topic
 
 
+def until_in_topic(site: Installation, ids: set[str], within: float) -> float:
+    """Wait until all of these stand in the topic; how many seconds it took."""
+    begun = time.monotonic()
+
+    def missing() -> int:
+        return len(ids - read_topic(site).places.keys())
+
+    while left := missing():
+        assert time.monotonic() - begun < within, (
+            f"after {within:.0f} s {left} acknowledged events are not in the topic"
+        )
+    return time.monotonic() - begun
+
+
 def none_lost(report: Report, topic: Topic) -> None:
-    """What was acknowledged stands in the topic, and where its receipt says, if that says where."""
+    """What was acknowledged stands in the topic, and where its receipt says, if that says where. A careful sender ends
+    up with everything acknowledged."""
+    assert not report.careful or all(one.acknowledged for one in report.asked)
     lost = sorted(report.acknowledged - topic.places.keys())
     assert not lost, f"{len(lost)} acknowledged events are not in the topic, among them {lost[:5]}"
     for asked in report.asked:

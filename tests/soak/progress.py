@@ -9,7 +9,7 @@ from tests.soak.report import Report
 
 
 class Progress:
-    """Prints past pytest's capture: these lines are for whoever waits."""
+    """Prints past what pytest captures (with `--capture=sys`): these lines are for whoever waits."""
 
     def __init__(self, scenario: str) -> None:
         self._scenario = scenario
