@@ -4,6 +4,8 @@ on by itself.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -34,15 +36,10 @@ def until_answered(status: str, report: Report, seconds: float = 60) -> None:
 def fill(folder: Path, leave: int = 0) -> Path:
     """A file that takes all room of the folder's file system but so many bytes."""
     file = folder / "ballast"
-    with file.open("wb") as ballast:
-        try:
-            while True:
-                ballast.write(b"\0" * 4096)
-                ballast.flush()
-        except OSError:
-            pass
-    with file.open("r+b") as ballast:
-        ballast.truncate(max(0, file.stat().st_size - leave))
+    with file.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(4096))
+    os.truncate(file, max(0, file.stat().st_size - leave))
     return file
 
 
@@ -85,33 +82,13 @@ def test_disk_of_the_spool_is_full(
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_disk_of_the_embedded_log_is_full(tmp_path: Path, small_disk: SmallDisk, progress: Progress) -> None:
-    disk = small_disk("log", 24 * MB)
-    with embedded(tmp_path) as site, Load(site.collector, 200) as load:
-        progress.during("normal", 3, load.report)
-        for _ in range(2):
-            ballast = fill(disk, MB // 4)
-            until_answered("507", load.report)
-            progress.say("507 answered", load.report)
-            progress.during("full", 5, load.report)
-            ballast.unlink()
-            until_answered("200", load.report)
-            progress.during("room was made: 200 again", 3, load.report)
-        report = load.stop()
-        progress.say(f"answers {dict(report.answers)}", report)
-        assert report.answers.keys() == {"200", "507"}
-        topic = checks.all_of_it(site, [report])
-        assert topic.twins == 0
-        checks.rebuild_finds_no_difference(site)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(300)
-def test_the_one_disk_of_everything_is_full(tmp_path: Path, small_disk: SmallDisk, progress: Progress) -> None:
-    """Log and store share it, as they do where nothing is set."""
-    disk = small_disk("disk", 48 * MB)
-    log, store = f"sqlite:///{disk}/log", f"sqlite:///{disk}/store.db"
-    with embedded(tmp_path, log=log, store=store) as site, Load(site.collector, 200) as load:
+@pytest.mark.parametrize("stands_on_it", ["log", "log and store"])
+def test_disk_of_one_machine_is_full(
+    stands_on_it: str, tmp_path: Path, small_disk: SmallDisk, progress: Progress
+) -> None:
+    disk = small_disk("disk", 96 * MB)
+    store = f"sqlite:///{disk}/store.db" if "store" in stands_on_it else ""
+    with embedded(tmp_path, log=f"sqlite:///{disk}/log", store=store) as site, Load(site.collector, 200) as load:
         progress.during("normal", 3, load.report)
         for _ in range(2):
             ballast = fill(disk, MB // 4)
