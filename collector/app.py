@@ -10,12 +10,14 @@ from typing import Final
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from collector.answered import Answered
 from collector.cors import Answer, preflight
 from collector.endpoints import Intake, problem
 from collector.protocols import PATHS
 from collector.settings import CollectorSettings, Source
 from collector.sources import Sources
 from eventlog.log import Producer
+from eventlog.slot import Slot
 from eventlog.topics import TOPICS, json_schema
 
 _STATIC: Final = Path(__file__).parent.parent / "static"
@@ -26,8 +28,9 @@ _AN_HOUR: Final = (b"cache-control", b"public, max-age=3600")
 class Collector:
     """The ASGI app of the public listener."""
 
-    def __init__(self, settings: CollectorSettings, producer: Producer) -> None:
-        self._intake = Intake(settings, producer)
+    def __init__(self, settings: CollectorSettings, producer: Producer, slot: Slot | None) -> None:
+        self.answered = Answered(slot.folder if slot else None)
+        self._intake = Intake(settings, producer, self.answered)
         self._producer = producer
         self._posts = {form: (family, path) for path, family in PATHS.items() for form in (path, path + "/")}
         self._gets: dict[str, Answer] = {
@@ -82,9 +85,9 @@ class Collector:
         return Answer(503 if reason else 200, orjson.dumps({"ready": reason is None, "reason": reason or "ready"}))
 
 
-def create_app(settings: CollectorSettings, producer: Producer) -> Collector:
-    """The collector as an ASGI app."""
-    return Collector(settings, producer)
+def create_app(settings: CollectorSettings, producer: Producer, slot: Slot | None = None) -> Collector:
+    """The collector as an ASGI app. What it must remember is kept in `slot`; without one it is forgotten."""
+    return Collector(settings, producer, slot)
 
 
 def _script() -> tuple[bytes, bytes, bytes] | None:

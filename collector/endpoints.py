@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from collector.answered import Answered
 from collector.client import Network, agent_facts, client_address, is_proxy, stored_address
 from collector.cors import Answer, cors_headers
 from collector.decode import BadBody, decode, decompress
@@ -32,12 +33,13 @@ Headers = dict[bytes, bytes]
 class Intake:
     """Everything the write-key paths need; one a process."""
 
-    def __init__(self, settings: CollectorSettings, producer: Producer) -> None:
+    def __init__(self, settings: CollectorSettings, producer: Producer, answered: Answered) -> None:
         self.settings = settings
         self.producer = producer
         self.sources = Sources(settings.sources)
         self.dedup = Dedup(settings.dedup.seconds, settings.dedup.max_ids)
         self.refusals = Refusals(settings, producer)
+        self.answered = answered
         self.bytes_in_flight = 0
         self.proxies: list[Network] = [ipaddress.ip_network(value) for value in settings.trusted_proxies]
         self.secret = settings.secret.get_secret_value().encode()
@@ -48,22 +50,27 @@ class Intake:
         headers = dict(scope["headers"])
         origin = _header(headers, b"origin")
         cookies: list[str] = []
+        content, refused = b"", (200, "", "")
         try:
             body = await self.receive(headers, receive)
-            status, content, cookies = 200, *await self.take(family, path, scope, headers, body)
+            content, cookies = await self.take(family, path, scope, headers, body)
         except BadBody as error:
-            status, content = error.status, problem(error.status, error.code, str(error))
+            refused = error.status, error.code, str(error)
         except Refusal as error:
-            status, content = error.status, problem(error.status, error.code, str(error))
+            refused = error.status, error.code, str(error)
             await self.refusals.record(error, origin, path)
         except RecordTooLarge as error:
-            status, content = 413, problem(413, "body_too_large", str(error))
+            refused = 413, "body_too_large", str(error)
         except TimeoutError:
-            status, content = 408, problem(408, "slow_body", "the body did not arrive in time")
+            refused = 408, "slow_body", "the body did not arrive in time"
         except Unavailable as error:
-            status, content = 503, problem(503, "unavailable", str(error))
+            refused = 503, "unavailable", str(error)
         except NoSpace as error:
-            status, content = 507, problem(507, "disk_full", str(error))
+            refused = 507, "disk_full", str(error)
+        status, code, told = refused
+        if code:
+            content = problem(status, code, told)
+            self.answered.refuse(code)
         answer = Answer(status, content, cors_headers(origin, self.sources.origins))
         answer.headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
         if status == 503:
@@ -109,7 +116,13 @@ class Intake:
             # The parsed tree is garbage from here on: keeping it while waiting costs half the throughput of batches.
             del parsed
             # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
-            positions = await self.append(taken.receipts, context)
+            number = self.answered.begin(len(taken.receipts))
+            try:
+                positions = await self.append(taken.receipts, context)
+            except BaseException:
+                self.answered.fail(number, taken.receipts, context)
+                raise
+            self.answered.give(number, taken.receipts, context)
         finally:
             self.bytes_in_flight -= len(body)
         receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
@@ -141,6 +154,7 @@ class Intake:
             client={} if grant.server else self.client(source, scope, headers),
             gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
+            collector=self.answered.headers,
         )
 
     def client(self, source: Source, scope: Scope, headers: Headers) -> Client:

@@ -59,6 +59,8 @@ class Context:
     client: Client
     gpc: bool
     dnt: bool
+    # What every record of this collector carries in its headers beside what its topic documents.
+    collector: Headers = ()
 
 
 @dataclass(slots=True)
@@ -134,7 +136,8 @@ def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
             raise Rejected("too_large", sent.path, f"an event has {context.limits.event_bytes} bytes at most")
     except Rejected as error:
         return _refused(error, event_id, "", context)
-    record = Outgoing(context.topics.events, record_key(event, context.secret), value, _headers(event), context.now)
+    key, headers = record_key(event, context.secret), (*_headers(event), *context.collector)
+    record = Outgoing(context.topics.events, key, value, headers, context.now)
     return Receipt(event_id, "accepted", record)
 
 
@@ -214,7 +217,9 @@ def _refused(error: Rejected, event_id: str | None, prefix: str, context: Contex
 def outcome_record(outcome: Outcome, key: str, context: Context) -> Outgoing:
     """A record of the rejected topic."""
     name = pseudonym("id", key, context.secret)
-    return Outgoing(context.topics.rejected, name, orjson.dumps(outcome), (_CONTENT_TYPE,), context.now)
+    return Outgoing(
+        context.topics.rejected, name, orjson.dumps(outcome), (_CONTENT_TYPE, *context.collector), context.now
+    )
 
 
 def record_key(event: Event, secret: bytes) -> bytes:

@@ -21,7 +21,7 @@ import orjson
 
 from eventlog.day_files import drop_expired, heads_of, is_closed, open_newest
 from eventlog.errors import NoSpace, Unavailable
-from eventlog.log import Headers, Outgoing, Partition, Position, partition_of, refuse_too_large
+from eventlog.log import NO_BACKLOG, Backlog, Headers, Outgoing, Partition, Position, partition_of, refuse_too_large
 from eventlog.settings import LogSettings
 from eventlog.timestamps import HOUR_MS, now_ms
 from eventlog.topics import TOPICS
@@ -79,6 +79,9 @@ class EmbeddedProducer:
 
     def unready(self) -> str | None:
         return self._problem
+
+    def backlog(self) -> Backlog:
+        return NO_BACKLOG
 
     async def stop(self) -> None:
         thread, self._thread, self._problem = self._thread, None, "stopped"

@@ -19,6 +19,8 @@ RejectedReason = Literal[
     "unknown_key",
     "origin_not_allowed",
     "server_key_in_browser",
+    # Acknowledged from our own disk, and refused by Kafka later.
+    "undeliverable",
 ]
 FilteredReason = Literal["consent", "dnt", "bot"]
 PoisonReason = Literal["not_json", "not_an_event", "fold_failed"]
@@ -42,6 +44,10 @@ class Unavailable(Exception):  # noqa: N818
     def __init__(self, message: str, retry_after: float = DEFAULT_RETRY_AFTER) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Misconfigured(Unavailable):
+    """Ours, and waiting does not help: a topic is missing, or we may not write to it."""
 
 
 class NoSpace(Exception):  # noqa: N818

@@ -3,117 +3,101 @@
 Each partition has an ordered queue of its own, and at most one of its batches is in aiokafka's hands at a time: what
 arrives while that one is on its way forms the next. The broker's round trip is the only wait (group commit), and at
 most one batch a partition is ever of unknown outcome.
+
+What Kafka has not acknowledged within the append deadline is written to the spool, that batch first and the queue
+behind it, and the partition's further appends follow it there until all of it has been sent, in order. With a spool an
+append is therefore durable within the deadline whatever Kafka does; without one it is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerClosed
-from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
-from eventlog.connection import connection_options
-from eventlog.errors import Unavailable
-from eventlog.log import Outgoing, Partition, Position, partition_of, refuse_too_large
+from eventlog.errors import Misconfigured, NoSpace, Unavailable
+from eventlog.kafka_client import close_producer, connect, partition_counts
+from eventlog.known_partitions import known_partitions, note_partitions
+from eventlog.lane import MOST_RECORDS, Batch, Lane, Waiter, add, end_sending, fill
+from eventlog.leftovers import bring_leftovers
+from eventlog.log import Backlog, Outgoing, Partition, Position, partition_of, refuse_too_large
+from eventlog.loud_task import loud_task
+from eventlog.overflow import Overflow
 from eventlog.settings import LogSettings
-from eventlog.topics import MAX_MESSAGE_BYTES, TOPICS
+from eventlog.slot import Slot
+from eventlog.spool import NoSpool, Spooled, new_spool
 
 _log = structlog.get_logger(__name__)
 
-# Larger batches gain nothing (measured); smaller ones cost a request each.
-_BATCH_BYTES: Final = 512 * 1024
 _RECONNECT_FIRST, _RECONNECT_MOST = 1.0, 10.0
-_CONNECT: Final = 10.0
+# How long our own disk may take, on top of the append deadline.
+_DISK_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 1.0
+# What Kafka says of a record it will never take.
+_OF_A_RECORD: Final = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
 
-
-class _Waiter:
-    """One append: settled when the last of its batches is, or when its deadline has passed."""
-
-    __slots__ = ("future", "pending", "positions")
-
-    def __init__(self, future: asyncio.Future[None], count: int) -> None:
-        self.future = future
-        self.pending = 0
-        self.positions: list[Position | None] = [None] * count
-
-    def part_done(self) -> None:
-        self.pending -= 1
-        if not self.pending and not self.future.done():
-            self.future.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class _Batch:
-    """Records of one partition that travel together; `places` says whose record each is."""
-
-    __slots__ = ("builder", "places", "waiters")
-
-    def __init__(self, builder: BatchBuilder) -> None:
-        self.builder = builder
-        self.places: list[tuple[_Waiter, int]] = []
-        self.waiters: set[_Waiter] = set()
-
-    def acknowledged(self, partition: Partition, base: int) -> None:
-        for at, (waiter, place) in enumerate(self.places):
-            waiter.positions[place] = Position(partition, base + at)
-        for waiter in self.waiters:
-            waiter.part_done()
-
-    def is_awaited(self) -> bool:
-        return any(not waiter.future.done() for waiter in self.waiters)
-
-    def fail(self, error: Exception) -> None:
-        for waiter in self.waiters:
-            waiter.fail(error)
-
-
-class _Lane:
-    """One partition: its queue, and whether a batch is on its way, since when. `stalled`: that batch is overdue."""
-
-    __slots__ = ("partition", "queue", "sending", "since", "stalled")
-
-    def __init__(self, partition: Partition) -> None:
-        self.partition = partition
-        self.queue: deque[_Batch] = deque()
-        self.sending: asyncio.Task[None] | None = None
-        self.since = 0.0
-        self.stalled = False
+_NOT_ALLOWED: Final = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 
 
 class KafkaProducer:
-    """`Producer` on Kafka: idempotent, acks=all, own deadlines."""
+    """`Producer` on Kafka: idempotent, acks=all, own deadlines. With a slot it has a spool there."""
 
-    def __init__(self, settings: LogSettings) -> None:
+    def __init__(self, settings: LogSettings, slot: Slot | None = None) -> None:
         self._settings = settings
-        self._options = connection_options(settings)
+        self._slot = slot
+        self._overflow = Overflow(settings, NoSpool())
         # Of every topic its partitions, by number.
-        self._lanes: dict[str, list[_Lane]] = {}
+        self._lanes: dict[str, list[Lane]] = {}
         self._producer: AIOKafkaProducer | None = None
         self._replacing: asyncio.Task[None] | None = None
+        self._bringing: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._problem: str | None = "not started"
-        self._stopping = False
+        # Whether the problem is one that waiting does not mend; whether Kafka was reached since the start.
+        self._misconfigured = False
+        self._reached = False
+        self._stopping = asyncio.Event()
+        # How long to wait before the next try; grows until something is acknowledged.
+        self._wait = 0.0
 
     async def start(self) -> None:
-        await self._connect()
+        if self._slot:
+            self._overflow = Overflow(self._settings, new_spool(self._slot.folder, self._settings.spool), self._slot)
+        try:
+            self._producer = await self._connect()
+            self._solved()
+        except Unavailable as error:
+            counts = known_partitions(self._settings.data) if self._slot else {}
+            if not counts:
+                await self._overflow.spool.close()
+                raise
+            self._use(counts)
+            self._replace(str(error))
+        if self._slot:
+            self._bringing = loud_task(bring_leftovers(self._settings, self._slot, self, self._stopping))
 
     async def append(self, records: Sequence[Outgoing]) -> list[Position | None]:
         refuse_too_large(records)
-        if self._problem is not None or self._producer is None:
+        if self._stopping.is_set() or not self._lanes:
             raise Unavailable(f"Kafka: {self._problem}")
         if not records:
             return []
         on = [self._lane(record) for record in records]
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop.create_future(), len(records))
-        lanes = self._enqueue(self._producer, records, on, waiter)
+        waiter = Waiter(loop.create_future(), len(records))
+        lanes = self._enqueue(records, on, waiter)
         timer = loop.call_later(self._settings.append_deadline, self._overdue, waiter, lanes)
         try:
             await waiter.future
@@ -121,197 +105,277 @@ class KafkaProducer:
             timer.cancel()
         return waiter.positions
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether Kafka takes what is appended: nothing goes to the spool."""
+        return self._producer is not None and not any(lane.spooling for lane in self._all_lanes())
+
     def unready(self) -> str | None:
-        if self._stopping:
-            return "stopping"
-        stalled = sum(lane.stalled for lane in self._all_lanes())
-        if self._problem is None and stalled:
-            return f"{stalled} partitions do not answer"
-        return self._problem
+        if self._stopping.is_set() or self._misconfigured or not self._reached:
+            return self._problem
+        # Kafka may be away: as long as the spool has room, no other collector would do better.
+        return None if self.is_direct else self._overflow.spool.unready()
+
+    def backlog(self) -> Backlog:
+        return self._overflow.spool.backlog()
 
     async def stop(self) -> None:
-        self._stopping, self._problem = True, "stopping"
-        # Every append is answered by its deadline: what is acknowledged later helps nobody.
-        patience = min(self._settings.append_deadline, self._settings.drain_time / 3)
+        self._stopping.set()
+        self._problem = "stopping"
+        # Every append is answered by its deadline; what waits longer than that goes to the spool.
+        patience = min(self._settings.append_deadline, self._settings.drain_time / 4)
         sending = [lane.sending for lane in self._all_lanes() if lane.sending]
         if sending:
             await asyncio.wait(sending, timeout=patience)
-        if self._replacing:
-            self._replacing.cancel()
-            await asyncio.wait({self._replacing})
+        # Given a moment they end by themselves: cancelled while it connects, aiokafka leaves its connection open.
+        background = [task for task in (self._bringing, self._replacing, self._probing) if task]
+        if background:
+            await asyncio.wait(background, timeout=patience)
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
         for lane in self._all_lanes():
-            _fail_queue(lane, Unavailable("stopping"))
-        producer, self._producer, self._problem = self._producer, None, "stopped"
+            self._to_spool(lane)
+        producer, self._producer = self._producer, None
         if producer:
-            await _close(producer, patience)
-        await _end_sending(self._all_lanes())
+            await close_producer(producer, patience)
+        await end_sending(self._all_lanes())
+        await self._overflow.spool.close()
+        self._problem = "stopped"
 
-    def _enqueue(
-        self, producer: AIOKafkaProducer, records: Sequence[Outgoing], on: Sequence[_Lane], waiter: _Waiter
-    ) -> set[_Lane]:
+    def _enqueue(self, records: Sequence[Outgoing], on: Sequence[Lane], waiter: Waiter) -> set[Lane]:
+        spooled: dict[Lane, list[Outgoing]] = {}
         for place, (record, lane) in enumerate(zip(records, on, strict=True)):
+            if lane.spooling or self._producer is None:
+                spooled.setdefault(lane, []).append(record)
+                continue
             batch = lane.queue[-1] if lane.queue else None
-            if batch is None or not _add(batch, record):
-                batch = _Batch(producer.create_batch())
+            if batch is None or not add(batch, record):
+                batch = Batch(self._producer.create_batch())
                 lane.queue.append(batch)
-                _add(batch, record)
+                add(batch, record)
             if waiter not in batch.waiters:
                 batch.waiters.add(waiter)
                 waiter.pending += 1
             batch.places.append((waiter, place))
         lanes = set(on)
         for lane in lanes:
-            if lane.stalled:
-                # The queue behind an overdue batch would only grow: what is not sent is certainly not stored.
-                _fail_queue(lane, _no_answer())
-            elif lane.sending is None:
-                lane.sending = asyncio.create_task(self._send(lane, producer))
+            if lane in spooled:
+                part = Batch(None)
+                part.records, part.waiters = spooled[lane], {waiter}
+                waiter.pending += 1
+                self._overflow.write(lane, [part])
+            elif lane.sending is None and self._producer is not None:
+                lane.sending = loud_task(self._send(lane, self._producer))
         return lanes
 
-    def _lane(self, record: Outgoing) -> _Lane:
+    def _lane(self, record: Outgoing) -> Lane:
         lanes = self._lanes.get(record.topic)
         if lanes is None:
             raise Unavailable(f"Kafka: topic {record.topic} is missing; run `trackway topics --apply`")
         return lanes[partition_of(record.key, len(lanes))]
 
-    def _all_lanes(self) -> list[_Lane]:
+    def _all_lanes(self) -> list[Lane]:
         return [lane for lanes in self._lanes.values() for lane in lanes]
 
-    async def _send(self, lane: _Lane, producer: AIOKafkaProducer) -> None:
+    async def _send(self, lane: Lane, producer: AIOKafkaProducer) -> None:
+        """Send what waits, one batch at a time, until nothing does."""
         try:
-            while lane.queue:
-                batch = lane.queue.popleft()
-                if not batch.is_awaited():
-                    # Its senders were told to try again; so the queue holds one deadline's worth at most.
-                    continue
-                batch.builder.close()
-                lane.since = asyncio.get_running_loop().time()
-                try:
-                    future = await producer.send_batch(
-                        batch.builder, lane.partition.topic, partition=lane.partition.number
-                    )
-                    metadata = await future
-                except KafkaError as error:
-                    batch.fail(_no_answer())
-                    if producer is self._producer:
-                        self._replace(f"{type(error).__name__} on {lane.partition.topic}")
+            while producer is self._producer:
+                if lane.spooling:
+                    if not await self._send_spooled(lane, producer):
+                        return
+                elif not lane.queue:
                     return
-                lane.stalled = False
-                batch.acknowledged(lane.partition, metadata.offset)
+                else:
+                    batch = lane.queue.popleft()
+                    # Without a waiter, its senders were told to try again.
+                    if batch.is_awaited() and not await self._send_batch(lane, producer, batch):
+                        return
         finally:
             lane.sending = None
 
-    def _overdue(self, waiter: _Waiter, lanes: set[_Lane]) -> None:
-        waiter.fail(_no_answer())
-        # A batch just handed over shares a partition's way with this append, but is not what held it up.
-        long_ago = asyncio.get_running_loop().time() - self._settings.append_deadline / 2
+    async def _send_batch(self, lane: Lane, producer: AIOKafkaProducer, batch: Batch) -> bool:
+        lane.batch = batch
+        try:
+            base = await self._hand_over(lane, producer, batch)
+            if base is None:
+                return False
+            acked = base + len(batch.records)
+            batch.acknowledged(lane.partition, base)
+            ids: Sequence[int] = ()
+            if batch.spooled:
+                with contextlib.suppress(NoSpace):
+                    ids = await batch.spooled
+            if ids:
+                await self._overflow.forget(lane, ids, acked)
+            lane.acked, lane.unsure = acked, False
+        finally:
+            lane.batch = None
+        return True
+
+    async def _send_spooled(self, lane: Lane, producer: AIOKafkaProducer) -> bool:
+        """Send the oldest records of the spool; with none left the lane is direct again."""
+        if not lane.spooled:
+            lane.spooling = False
+            return True
+        rows = await self._overflow.oldest(lane)
+        if not rows:
+            return True
+        builder = producer.create_batch()
+        rows = rows[: fill(builder, [row.record for row in rows])]
+        batch = lane.batch = Batch(builder)
+        try:
+            base = await self._hand_over(lane, producer, batch, rows)
+            if base is None:
+                return False
+            # Until the spool has taken note, they are of unknown outcome to whoever comes after us.
+            await self._overflow.forget(lane, [row.id for row in rows], base + len(rows))
+            lane.unsure = False
+        finally:
+            lane.batch = None
+        lane.most = min(MOST_RECORDS, lane.most * 2)
+        return True
+
+    async def _hand_over(
+        self, lane: Lane, producer: AIOKafkaProducer, batch: Batch, rows: Sequence[Spooled] = ()
+    ) -> int | None:
+        """The offset Kafka stored the batch at; None when it failed, and the producer is to be replaced."""
+        assert batch.builder is not None
+        batch.builder.close()
+        count = len(rows) or len(batch.records)
+        try:
+            future = await producer.send_batch(batch.builder, lane.partition.topic, partition=lane.partition.number)
+            base = int((await future).offset)
+        except KafkaError as error:
+            if isinstance(error, _OF_A_RECORD):
+                lane.most = max(1, count // 2)
+                if len(rows) == 1:
+                    await self._refuse(lane, rows[0], type(error).__name__)
+            else:
+                lane.failing = True
+                self._misconfigured = isinstance(error, _NOT_ALLOWED)
+                self._back_off()
+            if producer is self._producer:
+                self._replace(f"{type(error).__name__} on {lane.partition.topic}")
+            return None
+        lane.failing = False
+        if self._problem is not None and not any(one.failing for one in self._all_lanes()):
+            self._solved()
+        return base
+
+    async def _refuse(self, lane: Lane, row: Spooled, why: str) -> None:
+        """Put a record aside that Kafka will never take, and have the rejected topic tell of it."""
+        told = self._overflow.set_aside(row, why)
+        if told is None:
+            self._back_off()
+            return
+        if row.record.topic != told.topic:
+            batch = Batch(None)
+            batch.records = [told]
+            other = self._lane(told)
+            self._to_spool(other)
+            self._overflow.write(other, [batch])
+        await self._overflow.forget(lane, [row.id], lane.acked)
+
+    def _solved(self) -> None:
+        if not self._stopping.is_set():
+            self._problem, self._misconfigured, self._reached, self._wait = None, False, True, 0.0
+
+    def _back_off(self) -> None:
+        self._wait = min(max(self._wait * 2, _RECONNECT_FIRST), _RECONNECT_MOST)
+
+    def _overdue(self, waiter: Waiter, lanes: Iterable[Lane]) -> None:
         for lane in lanes:
-            if lane.sending is not None and lane.since <= long_ago:
-                lane.stalled = True
-                _fail_queue(lane, _no_answer())
+            if lane.waited_for_by(waiter):
+                self._to_spool(lane)
+        if self._probing is None and self._producer is not None:
+            self._probing = loud_task(self._probe(self._producer))
+        late = Unavailable("neither Kafka nor the spool's disk answered in time")
+        asyncio.get_running_loop().call_later(_DISK_SECONDS, waiter.fail, late)
+
+    def _to_spool(self, lane: Lane) -> None:
+        """From now on this partition's records go to the spool, those on their way and those that wait first."""
+        if lane.spooling:
+            return
+        lane.spooling = True
+        batches = lane.take_all()
+        if batches:
+            self._overflow.write(lane, batches)
+
+    async def _probe(self, producer: AIOKafkaProducer) -> None:
+        """While batches are overdue, ask whether their topics are still there: aiokafka would find out after 40 s."""
+        wait = _RECONNECT_FIRST
+        await self._pause(wait)
+        while producer is self._producer and not self.is_direct:
+            try:
+                await partition_counts(producer, self._settings)
+            except Misconfigured as error:
+                if producer is self._producer:
+                    self._misconfigured = True
+                    self._replace(str(error))
+            except (KafkaError, OSError):
+                _log.info("kafka_does_not_answer")
+            wait = min(wait * 2, _RECONNECT_MOST)
+            await self._pause(wait)
+        self._probing = None
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not longer than the producer is wanted."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _replace(self, why: str) -> None:
         # After a failed future aiokafka's sequence numbers have a hole: that producer gets nothing through any more.
-        if self._replacing is None and not self._stopping:
+        if self._replacing is None and not self._stopping.is_set():
             self._problem = why
             _log.warning("kafka_producer_replaced", reason=why)
-            self._replacing = asyncio.create_task(self._reconnect())
+            for lane in self._all_lanes():
+                lane.unsure = lane.unsure or lane.batch is not None
+                self._to_spool(lane)
+            self._replacing = loud_task(self._reconnect())
 
     async def _reconnect(self) -> None:
         old, self._producer = self._producer, None
-        for lane in self._all_lanes():
-            _fail_queue(lane, _no_answer())
         if old:
-            await _close(old, self._settings.append_deadline)
-        await _end_sending(self._all_lanes())
-        wait = _RECONNECT_FIRST
-        while not self._stopping:
+            await close_producer(old, self._settings.append_deadline)
+        await end_sending(self._all_lanes())
+        while True:
+            await self._pause(self._wait)
+            if self._stopping.is_set():
+                return
             try:
-                await self._connect()
-            except Unavailable as error:
-                self._problem = str(error)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _RECONNECT_MOST)
+                producer = await self._connect()
+                try:
+                    await self._overflow.read_back(self._all_lanes())
+                except BaseException:
+                    await close_producer(producer, self._settings.append_deadline)
+                    raise
+            except (Unavailable, NoSpace) as error:
+                self._problem, self._misconfigured = str(error), isinstance(error, Misconfigured)
+                self._back_off()
             else:
                 break
-        self._replacing = None
+        self._producer, self._replacing, self._reached = producer, None, True
+        if not any(lane.failing for lane in self._all_lanes()):
+            self._solved()
+        for lane in self._all_lanes():
+            if lane.spooling:
+                lane.sending = loud_task(self._send(lane, producer))
 
-    async def _connect(self) -> None:
-        producer = AIOKafkaProducer(
-            **self._options,
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=0,
-            max_batch_size=_BATCH_BYTES,
-            max_request_size=4 * MAX_MESSAGE_BYTES,
-        )
-        try:
-            async with asyncio.timeout(_CONNECT):
-                await producer.start()
-                counts = await self._partition_counts(producer)
-        except (KafkaError, TimeoutError, OSError) as error:
-            await _close(producer, self._settings.append_deadline)
-            raise Unavailable(f"Kafka did not answer ({type(error).__name__})") from None
-        except Unavailable:
-            await _close(producer, self._settings.append_deadline)
-            raise
-        self._lanes = {name: [_Lane(Partition(name, at)) for at in range(count)] for name, count in counts.items()}
-        self._producer, self._problem = producer, None
+    async def _connect(self) -> AIOKafkaProducer:
+        producer, counts = await connect(self._settings)
+        if self._slot:
+            note_partitions(self._settings.data, counts)
+        self._use(counts)
+        return producer
 
-    async def _partition_counts(self, producer: AIOKafkaProducer) -> dict[str, int]:
-        # Not partitions_for(): of a topic that is missing it only tells after its own 40 s.
-        cluster = await producer.client.fetch_all_metadata()
-        names = [topic.full_name(self._settings.topic_prefix) for topic in TOPICS]
-        found = {name: len(cluster.partitions_for_topic(name) or ()) for name in names}
-        for name, count in found.items():
-            if not count:
-                raise Unavailable(f"Kafka: topic {name} is missing; run `trackway topics --apply`")
-        return found
-
-
-def _add(batch: _Batch, record: Outgoing) -> bool:
-    metadata = batch.builder.append(
-        timestamp=record.timestamp, key=record.key, value=record.value, headers=list(record.headers)
-    )
-    return metadata is not None
-
-
-def _no_answer() -> Unavailable:
-    return Unavailable("Kafka did not acknowledge in time")
-
-
-def _fail_queue(lane: _Lane, error: Unavailable) -> None:
-    for batch in lane.queue:
-        batch.fail(error)
-    lane.queue.clear()
-
-
-async def _end_sending(lanes: Iterable[_Lane]) -> None:
-    # Once the producer is closed, what still waits is for a topic's metadata, and would for 40 s.
-    sending = [lane.sending for lane in lanes if lane.sending]
-    for task in sending:
-        task.cancel()
-    if sending:
-        await asyncio.wait(sending)
-
-
-async def _close(producer: AIOKafkaProducer, deadline: float) -> None:
-    """Stop it within twice the deadline, whatever the broker does."""
-    stopping = asyncio.create_task(producer.stop())
-    await asyncio.wait({stopping}, timeout=deadline)
-    if stopping.done():
-        return
-    # stop() waits for pending batches and running requests, with a frozen broker for ever. In this order nothing
-    # is left behind: the sender takes up nothing more, its requests fail, then what waited for them is told.
-    if producer._sender is not None and producer._sender.sender_task is not None:
-        producer._sender.sender_task.cancel()
-    await producer.client.close()
-    await asyncio.wait({stopping}, timeout=deadline)
-    accumulator = producer._message_accumulator
-    for queued in accumulator._batches.values():
-        # A batch queued again has a callback that looks for it among the pending ones.
-        accumulator._pending_batches.update(queued)
-    for batch in list(accumulator._pending_batches):
-        if not batch.future.done():
-            batch.future.set_exception(ProducerClosed())
-    await asyncio.wait({stopping}, timeout=deadline)
+    def _use(self, counts: dict[str, int]) -> None:
+        """Have a lane for each partition; those there are keep what they hold."""
+        for name, count in counts.items():
+            lanes = self._lanes.setdefault(name, [])
+            lanes += [Lane(Partition(name, number)) for number in range(len(lanes), count)]
+            for lane in lanes:
+                # While there is no producer nothing goes directly.
+                lane.spooling = lane.spooling or self._replacing is not None

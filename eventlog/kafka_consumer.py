@@ -17,12 +17,13 @@ from aiokafka.errors import (
 
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
+from eventlog.kafka_client import stop_consumer
 from eventlog.log import Assigned, Bounds, Partition, Record, Revoked
 from eventlog.settings import LogSettings
 from eventlog.topics import TOPICS
 
-# How long any answer is waited for, and a frozen broker's farewell at stop.
-_DEADLINE, _FAREWELL = 10.0, 2.0
+# How long any answer is waited for.
+_DEADLINE = 10.0
 
 
 class KafkaConsumer:
@@ -138,12 +139,7 @@ class KafkaConsumer:
         consumer, self._consumer = self._consumer, None
         if consumer is None:
             return
-        stopping = asyncio.create_task(consumer.stop())
-        await asyncio.wait({stopping}, timeout=_FAREWELL)
-        if not stopping.done():
-            # A frozen broker does not answer the farewell; without its connections that fails at once.
-            await consumer._client.close()
-            await asyncio.wait({stopping}, timeout=_FAREWELL)
+        await stop_consumer(consumer)
 
     async def begin(self, partitions: frozenset[Partition]) -> None:
         """Seek to where the owner wants to read, else to the first record."""

@@ -64,6 +64,17 @@ class Record:
     timestamp: int
 
 
+class Backlog(NamedTuple):
+    """What waits on our own disk: how many records and bytes, and since when the oldest does (ms; None: nothing)."""
+
+    records: int
+    bytes: int
+    oldest: int | None
+
+
+NO_BACKLOG: Final = Backlog(0, 0, None)
+
+
 class Producer(Protocol):
     """Appends records. One instance a process, shared by all requests."""
 
@@ -81,6 +92,9 @@ class Producer(Protocol):
 
     def unready(self) -> str | None:
         """Why appends would fail now, in words; None when they would not."""
+
+    def backlog(self) -> Backlog:
+        """What is durable on our own disk and not in the log yet."""
 
     async def stop(self) -> None:
         """Flush what is queued and let go, within the drain time."""

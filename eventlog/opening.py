@@ -10,11 +10,13 @@ from eventlog.kafka import KafkaProducer
 from eventlog.kafka_consumer import KafkaConsumer
 from eventlog.log import Assigned, Consumer, Producer, Revoked, keep_quiet, start_at_first
 from eventlog.settings import LogSettings
+from eventlog.slot import Slot
 
 
-def open_producer(settings: LogSettings) -> Producer:
-    """The producer of the log that `settings.log` names."""
-    return KafkaProducer(settings) if settings.is_kafka else EmbeddedProducer(settings)
+def open_producer(settings: LogSettings, slot: Slot | None = None) -> Producer:
+    """The producer of the log that `settings.log` names. With a slot it holds what Kafka does not take now on our own
+    disk there; without one it refuses it."""
+    return KafkaProducer(settings, slot) if settings.is_kafka else EmbeddedProducer(settings)
 
 
 def open_consumer(

@@ -7,6 +7,17 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
+class SpoolSettings(BaseModel):
+    """The collector's own disk, for what Kafka does not acknowledge in time. Sizes in bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    quota_bytes: int = Field(2 * 2**30, gt=0, description="How much a process may hold; then it answers 503.")
+    min_free_bytes: int = Field(
+        512 * 2**20, ge=0, description="How much of the disk stays free; below it the answer is 507."
+    )
+
+
 class LogSettings(BaseModel):
     """Where the log is and how long to wait for it. Times are in seconds, sizes in bytes."""
 
@@ -30,8 +41,12 @@ class LogSettings(BaseModel):
         "Must never change.",
     )
     append_deadline: float = Field(
-        1.0, gt=0, description="Seconds an append may wait for the log before it is refused with 503."
+        1.0,
+        gt=0,
+        description="Seconds an append may wait for the log. Then it goes to the collector's own disk (Kafka) or is "
+        "refused with 503 (embedded log).",
     )
+    spool: SpoolSettings = Field(SpoolSettings(), description="The disk for what Kafka does not acknowledge in time.")
     drain_time: float = Field(
         25.0, gt=0, description="Seconds a stopping process may take to finish what is in flight."
     )

@@ -9,10 +9,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 
-from collector.app import create_app
+from collector.app import Collector, create_app
 from eventlog.embedded import lock_writer
 from eventlog.log import Producer
 from eventlog.opening import open_producer
+from eventlog.slot import Slot, taken_slot
 from exporter.aggregate import Progress
 from exporter.aggregate import aggregate as fold_the_log
 from exporter.app import AdminApp, SenderInfo, create_admin_app
@@ -44,12 +45,11 @@ def look_for_garbage_less_often() -> None:
 async def collect(settings: Settings) -> None:
     """Run a collector until TERM or INT. Raises Unavailable when the log does not answer, CannotListen."""
     with only_collector(settings), listening(settings.listen) as sock:
-        async with opened_producer(settings) as producer, stopping() as stop:
-            app = create_app(settings, producer)
+        async with opened_collector(settings) as app, stopping() as stop:
             look_for_garbage_less_often()
             log = "Kafka" if settings.is_kafka else settings.log_folder
             say(f"Ready: http://{address_of(sock)} (collector, log: {log})")
-            await serve(app, sock, stop, settings.drain_time)
+            await all_of([serve(app, sock, stop, settings.drain_time), app.answered.tick(stop)])
 
 
 async def aggregate(settings: Settings, *, child: bool = False) -> None:
@@ -113,9 +113,19 @@ def listening(listen: str) -> Iterator[socket.socket]:
 
 
 @contextlib.asynccontextmanager
-async def opened_producer(settings: Settings) -> AsyncIterator[Producer]:
-    """A started producer. Raises Unavailable."""
-    producer = open_producer(settings)
+async def opened_collector(settings: Settings) -> AsyncIterator[Collector]:
+    """The collector with a started producer and a slot of its own, keeping account. Raises Unavailable."""
+    with taken_slot(settings.data) as slot:
+        async with opened_producer(settings, slot) as producer:
+            app = create_app(settings, producer, slot)
+            async with app.answered.kept():
+                yield app
+
+
+@contextlib.asynccontextmanager
+async def opened_producer(settings: Settings, slot: Slot | None = None) -> AsyncIterator[Producer]:
+    """A started producer, with a spool where it has a slot. Raises Unavailable."""
+    producer = open_producer(settings, slot)
     await producer.start()
     try:
         yield producer

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 from starlette.types import ASGIApp
 
-from collector.app import Collector, create_app
+from collector.app import Collector
 from eventlog.errors import Unavailable
 from eventlog.provision import provision
 from exporter.schedule import schedule
@@ -29,7 +29,7 @@ from trackway.services import (
     only_collector,
     open_sign_in,
     opened_admin,
-    opened_producer,
+    opened_collector,
     opened_store,
 )
 from trackway.serving import Dispatch, address_of, serve, stopping
@@ -53,18 +53,17 @@ async def up(settings: Settings, arguments: Namespace) -> None:
         admin_sock = sock if admin_listen == settings.listen else stack.enter_context(listening(admin_listen))
         await _make_topics(settings)
         steps.done("event log", "Kafka" if settings.is_kafka else str(settings.log_folder))
-        async with opened_store(settings) as store, opened_producer(settings) as producer, stopping() as stop:
+        async with opened_store(settings) as store, opened_collector(settings) as collector, stopping() as stop:
             steps.done("store", "PostgreSQL" if settings.store.startswith("postgresql") else settings.store_url)
             public, admin_url = f"http://{address_of(sock)}", f"http://{address_of(admin_sock)}"
             sign_in = open_sign_in(settings)
-            collector = create_app(settings, producer)
             async with (
                 opened_admin(settings, store, sign_in, settings.public_url or public) as admin,
                 _aggregator(settings, arguments, stop),
             ):
                 steps.done("aggregator", "a process of its own")
                 app = _public(settings, collector, admin if admin_sock is sock else None, demo=arguments.demo)
-                works = [serve(app, sock, stop, settings.drain_time)]
+                works = [serve(app, sock, stop, settings.drain_time), collector.answered.tick(stop)]
                 if admin_sock is not sock:
                     works.append(serve(admin, admin_sock, stop, settings.drain_time))
                 works.append(schedule(settings, store, stop))

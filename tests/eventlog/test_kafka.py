@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
@@ -19,6 +17,7 @@ from eventlog.provision import provision
 from eventlog.settings import LogSettings
 from eventlog.topics import TOPICS
 from tests.appending import append_all
+from tests.eventlog.message_limit import set_message_limit
 from tests.services import Kafka
 
 
@@ -108,67 +107,12 @@ def test_stopping_takes_no_frozen_brokers_time(kafka: Kafka, tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
-def test_after_a_crash_of_the_broker_appends_go_on_and_nothing_acknowledged_is_missing(
-    kafka: Kafka, tmp_path: Path
-) -> None:
-    settings = made_for(kafka, tmp_path)
-    topic = settings.topic_prefix + "events.v1"
-
-    async def scenario() -> None:
-        producer = open_producer(settings)
-        await producer.start()
-        acknowledged: set[bytes] = set()
-
-        async def append(value: bytes) -> None:
-            try:
-                await producer.append([Outgoing(topic, value, value, (), 1_795_000_000_000)])
-            except Unavailable:
-                return
-            acknowledged.add(value)
-
-        async with asyncio.timeout(60):
-            while len(acknowledged) < 50:
-                await asyncio.gather(*(append(b"before-%d" % number) for number in range(50)))
-        underway = [asyncio.create_task(append(b"underway-%d" % number)) for number in range(50)]
-        await asyncio.sleep(0)
-        await asyncio.to_thread(kafka.kill)
-        await asyncio.to_thread(kafka.start)
-        await asyncio.gather(*underway)
-        async with asyncio.timeout(60):
-            while b"after" not in acknowledged:
-                await append(b"after")
-                await asyncio.sleep(0.05)
-        consumer = open_consumer(settings, [topic])
-        await consumer.start()
-        stored: set[bytes | None] = set()
-        while got := await consumer.poll(1000, 1.0):
-            stored |= {record.value for record in got}
-        assert acknowledged <= stored
-        await consumer.stop()
-        await producer.stop()
-
-    asyncio.run(provision(settings, apply=True))
-    asyncio.run(scenario())
-
-
 def test_a_batch_the_broker_refuses_costs_only_its_own_appends(kafka: Kafka, tmp_path: Path) -> None:
     settings = made_for(kafka, tmp_path)
     topic = settings.topic_prefix + "events.v1"
 
-    async def set_limit(size: int) -> None:
-        admin = AIOKafkaAdminClient(**connection_options(settings))
-        await admin.start()
-        limit = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
-        await admin.alter_configs([limit])
-        await admin.close()
-        # It is answered before it is so.
-        for _ in range(100):
-            if (await provision(settings, apply=False))[0].level == "fail":
-                break
-            await asyncio.sleep(0.1)
-
     async def scenario() -> None:
-        await set_limit(1000)
+        await set_message_limit(settings, topic, 1000)
         producer = open_producer(settings)
         await producer.start()
         with pytest.raises(Unavailable):

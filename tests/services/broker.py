@@ -11,6 +11,8 @@ from urllib.parse import quote
 USER: Final = "trackway"
 # With characters that URLs and the broker's configuration quote differently.
 PASSWORD: Final = "p@ss word/1"
+# A user who may do what nothing forbids; the first one may do everything.
+GUEST: Final = "guest"
 CLUSTER_ID: Final = "dHJhY2t3YXktdGVzdHMtMQ"
 # What the broker says when it serves; its open port is a little too early.
 STARTED: Final = b"Kafka Server started"
@@ -46,7 +48,10 @@ ssl.keystore.location={keystore}
 ssl.truststore.type=PEM
 ssl.truststore.location={keystore}
 listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-username="{user}" password="{password}" user_{user}="{password}";
+username="{user}" password="{password}" user_{user}="{password}" user_{guest}="{password}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{user};User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 """
 
@@ -80,7 +85,7 @@ def server_properties(at: Address, data: str, keystore: str | None = None, among
         copies=min(3, len(nodes)),
         in_step=min(2, (len(nodes) + 1) // 2),
     )
-    return text + (_SECURE.format(keystore=keystore, user=USER, password=PASSWORD) if keystore else "")
+    return text + (_SECURE.format(keystore=keystore, user=USER, guest=GUEST, password=PASSWORD) if keystore else "")
 
 
 def scram_options() -> list[str]:
@@ -99,9 +104,11 @@ def make_certificates(folder: Path, host: str) -> Certificates:
     return Certificates(keystore, ca)
 
 
-def url_of(at: Address, certificates: Certificates | None, mechanism: str, password: str | None = None) -> str:
+def url_of(
+    at: Address, certificates: Certificates | None, mechanism: str, password: str | None = None, user: str = USER
+) -> str:
     """The log URL of the broker."""
     if certificates is None:
         return f"kafka://{at.host}:{at.port}"
-    credentials = f"{USER}:{quote(password or PASSWORD, safe='')}"
+    credentials = f"{user}:{quote(password or PASSWORD, safe='')}"
     return f"kafka+ssl://{credentials}@{at.host}:{at.port}?sasl_mechanism={mechanism}&ca={quote(str(certificates.ca))}"

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.services.broker import Address, Certificates, make_certificates, url_of
+from tests.services.broker import USER, Address, Certificates, make_certificates, url_of
 from tests.services.processes import free_ports
 from tests.services.provider import provider
 
@@ -32,9 +32,9 @@ class Kafka(ABC):
         port, controller = free_ports(2)
         return Address(self._bind, "127.0.0.1", port, controller)
 
-    def url_by(self, mechanism: str, password: str | None = None) -> str:
+    def url_by(self, mechanism: str, password: str | None = None, user: str = USER) -> str:
         """The log URL; of a secure broker the one that signs in by `mechanism`, by default with the right password."""
-        return url_of(self._address, self._certificates, mechanism, password)
+        return url_of(self._address, self._certificates, mechanism, password, user)
 
     @abstractmethod
     def start(self) -> None:
