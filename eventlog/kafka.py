@@ -206,7 +206,8 @@ class KafkaProducer:
             ids: Sequence[int] = ()
             if batch.spooled:
                 with contextlib.suppress(NoSpace):
-                    ids = await batch.spooled
+                    # The queue behind it was written with it, and is still to be sent.
+                    ids = (await batch.spooled)[: len(batch.records)]
             if ids:
                 await self._overflow.forget(lane, ids, acked)
             lane.acked, lane.unsure = acked, False
