@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from eventlog.log import Record
 from eventlog.topics import REJECTED
 from tests.end_to_end.installation import Installation, eventually
 from tests.soak.load import is_order
-from tests.soak.report import Report
+from tests.soak.report import Asked, Report
 from tests.trackway.processes import records, stored, trackway
 
 # How long the aggregator may be behind before something is wrong: a replay's time many times over.
@@ -47,17 +47,12 @@ def read_topic(site: Installation) -> Topic:
     return topic
 
 
-def until_in_topic(site: Installation, ids: set[str], within: float) -> float:
-    """Wait until all of these stand in the topic; how many seconds it took."""
+def until_in_topic(site: Installation, report: Report, within: float) -> float:
+    """Wait until all that was acknowledged until now stands in the topic; how many seconds it took."""
     begun = time.monotonic()
-
-    def missing() -> int:
-        return len(ids - read_topic(site).places.keys())
-
-    while left := missing():
-        assert time.monotonic() - begun < within, (
-            f"after {within:.0f} s {left} acknowledged events are not in the topic"
-        )
+    asked = [one for one in list(report.asked) if one.acknowledged]
+    while left := missing(asked, read_topic(site)):
+        assert time.monotonic() - begun < within, f"after {within:.0f} s {_told(left)}"
     return time.monotonic() - begun
 
 
@@ -65,13 +60,23 @@ def none_lost(report: Report, topic: Topic) -> None:
     """What was acknowledged stands in the topic, and where its receipt says, if that says where. A careful sender ends
     up with everything acknowledged."""
     assert not report.careful or all(one.acknowledged for one in report.asked)
-    lost = sorted(report.acknowledged - topic.places.keys())
-    assert not lost, f"{len(lost)} acknowledged events are not in the topic, among them {lost[:5]}"
+    lost = missing(report.asked, topic)
+    assert not lost, _told(lost)
     for asked in report.asked:
         receipt = asked.receipt or {}
         if receipt.get("status") == "accepted" and "offset" in receipt:
             place = receipt["partition"], receipt["offset"]
             assert place in topic.places[asked.event_id], f"{asked.event_id} is not at {place}"
+
+
+def missing(asked: Sequence[Asked], topic: Topic) -> list[Asked]:
+    """What was acknowledged and is not in the topic."""
+    return [one for one in asked if one.acknowledged and one.event_id not in topic.places]
+
+
+def _told(lost: Sequence[Asked]) -> str:
+    shown = "\n".join(str(one) for one in lost[:5])
+    return f"{len(lost)} acknowledged events are not in the topic, among them\n{shown}"
 
 
 def in_order(report: Report, topic: Topic) -> None:

@@ -36,7 +36,7 @@ def never_refused_or_slow(report: Report) -> None:
 
 def drained(site: Installation, progress: Progress, report: Report) -> None:
     """What was acknowledged until now is in the topic in time."""
-    took = checks.until_in_topic(site, report.acknowledged, DRAINED_WITHIN)
+    took = checks.until_in_topic(site, report, DRAINED_WITHIN)
     progress.say(f"drained after {took:.1f} s", report)
 
 

@@ -26,7 +26,7 @@ def test_a_frozen_broker_term_and_a_kill_of_each(
         progress.during("normal", 1, load.report)
         with frozen():
             progress.during("frozen", 3, load.report)
-        checks.until_in_topic(site, load.report.acknowledged, 60)
+        checks.until_in_topic(site, load.report, 60)
         assert load.report.answers.keys() == {"200"}, load.report.answers
         with gone(site, "collector", load.report, progress):
             pass
