@@ -16,9 +16,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         yield broker
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sasl_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """A broker for one test that asks for credentials (PLAIN or SCRAM-SHA-256) over TLS."""
+    """A broker that asks for credentials (PLAIN or SCRAM-SHA-256) over TLS, shared as the other one."""
     with start_kafka(tmp_path_factory.mktemp("kafka"), secure=True) as broker:
         yield broker
 

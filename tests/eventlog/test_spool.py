@@ -125,18 +125,23 @@ def test_a_frozen_broker_delays_nobody_and_nothing_is_lost_twice_or_out_of_order
             await direct(producer)
             with frozen(kafka):
                 slowest = 0.0
-                for first in range(100, 300, 10):
+                # The first is on its way to Kafka, the others of its partitions are queued behind it.
+                first_of_all = asyncio.create_task(producer.append(records(settings, "r", range(100, 110))))
+                await asyncio.sleep(0.1)
+                others = [producer.append(records(settings, "r", range(at, at + 10))) for at in range(110, 150, 10)]
+                await asyncio.gather(first_of_all, *others)
+                for first in range(150, 300, 10):
                     begun = time.monotonic()
                     positions = await producer.append(records(settings, "r", range(first, first + 10)))
                     slowest = max(slowest, time.monotonic() - begun)
                     assert positions == [None] * 10
                 print(f"slowest append while frozen: {slowest:.2f} s")
                 assert slowest < 10 * settings.append_deadline
-                assert producer.backlog().records == 200
+                assert producer.backlog().records > 150
                 assert producer.backlog().oldest is not None
                 # It goes on taking events, so it is ready: others would do no better.
                 assert producer.unready() is None
-                assert len(list(undelivered(settings.data))) == 200
+                assert len(list(undelivered(settings.data))) == producer.backlog().records
             await producer.append(records(settings, "r", range(300, 310)))
             await direct(producer)
             await append_all(producer, records(settings, "r", range(310, 320)))
