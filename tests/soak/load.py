@@ -22,6 +22,8 @@ from tests.soak.report import Asked, Report, Try
 _ANSWER_SECONDS = 60.0
 _RECONNECT_SECONDS = 0.2
 _MOST_BEHIND = 1.0
+# Each visitor makes two profiles, one before and one after its sign-in, and the API shows 200.
+_MOST_CONNECTIONS = 100
 # What becomes of the events of one connection, in turns; the rest are plain events.
 _TURN, _IDENTIFY, _ORDER, _AGAIN = 50, 3, 7, 49
 
@@ -32,6 +34,7 @@ class Load:
     def __init__(
         self, url: str, rate: float, *, connections: int = 100, careful: bool = True, name: str = "load"
     ) -> None:
+        assert connections <= _MOST_CONNECTIONS
         host, _, port = url.removeprefix("http://").partition(":")
         self._at = host, int(port)
         self._gap = connections / rate

@@ -22,7 +22,7 @@ from trackway.settings import load as load_settings
 
 APPEND_DEADLINE = 1.0
 DRAINED_WITHIN = 60.0
-RATE, CONNECTIONS = 500, 200
+RATE = 500
 
 Frozen = Callable[[], AbstractContextManager[None]]
 
@@ -43,7 +43,7 @@ def drained(site: Installation, progress: Progress, report: Report) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_broker_frozen_for_a_minute(new_site: NewSite, kafka: Kafka, frozen: Frozen, progress: Progress) -> None:
-    with new_site(kafka.url) as site, Load(site.collector, RATE, connections=CONNECTIONS) as load:
+    with new_site(kafka.url) as site, Load(site.collector, RATE) as load:
         progress.during("normal", 15, load.report)
         load.report.phase("frozen")
         with frozen():
@@ -63,7 +63,7 @@ def test_broker_frozen_for_a_minute(new_site: NewSite, kafka: Kafka, frozen: Fro
 @pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_leader_killed(new_site: NewSite, brokers: Brokers, progress: Progress) -> None:
-    with new_site(brokers.url) as site, Load(site.collector, RATE, connections=CONNECTIONS) as load:
+    with new_site(brokers.url) as site, Load(site.collector, RATE) as load:
         progress.during("normal", 15, load.report)
         leader = leader_of_most(brokers, site)
         load.report.phase("killed")
@@ -94,7 +94,7 @@ def test_collector_killed_with_batches_of_unknown_outcome(
     new_site: NewSite, kafka: Kafka, frozen: Frozen, chance: random.Random, progress: Progress
 ) -> None:
     # Careless: what was not answered is not sent again, so whatever stands twice was stored twice by us.
-    with new_site(kafka.url) as site, Load(site.collector, RATE, connections=CONNECTIONS, careful=False) as load:
+    with new_site(kafka.url) as site, Load(site.collector, RATE, careful=False) as load:
         for _ in range(4):
             progress.during("normal", 3, load.report)
             with frozen():
