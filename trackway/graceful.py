@@ -19,8 +19,10 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# How often it is looked whether everybody has gone.
-_LOOK = 0.02
+from trackway.listener import accept_waiting, take_no_more
+
+# How often it is looked whether everybody has gone; how long a connection that has begun may take to be complete.
+_LOOK, _HANDSHAKE = 0.02, 0.1
 
 
 class GracefulServer(uvicorn.Server):
@@ -72,13 +74,10 @@ class GracefulServer(uvicorn.Server):
             await asyncio.sleep(_LOOK)
 
     async def _stop_listening(self, sockets: list[socket.socket]) -> None:
-        waiting: list[socket.socket] = []
         for sock in sockets:
-            # A connection in the system's queue is reset when its listener closes, so the queue is emptied first.
-            sock.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    waiting.append(sock.accept()[0])
+            take_no_more(sock)
+        await asyncio.sleep(_HANDSHAKE)
+        waiting = [one for sock in sockets for one in accept_waiting(sock)]
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trackway.graceful import GracefulServer
+from trackway.listener import take_again
 
 # Of the drain time: what is left for flushing the log once the last request is answered, and the farewell's grace.
 _FLUSH_SHARE, _GRACE_SHARE, _MOST_GRACE = 1 / 3, 1 / 10, 1.0
@@ -78,6 +79,8 @@ async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_ti
         timeout_keep_alive=75,
     )
     server = GracefulServer(config, grace)
+    # One that is shared may have been left by a process that had stopped taking connections.
+    take_again(sock)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)

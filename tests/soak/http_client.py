@@ -9,8 +9,8 @@ AUTHORIZATION: Final = "Basic c2tfc2hvcDo="  # sk_shop and no password
 
 
 class Failed(Exception):  # noqa: N818 - what happened
-    """A request without an answer. `how`: `refused` (nobody listens), `closed` (a connection that had been idle was
-    closed in good order before a byte of an answer came), `reset`, or `cut` (in the middle of an answer)."""
+    """A request without an answer. `how`: `refused` (nobody listens), `closed` (in good order, before a byte of an
+    answer came), `reset`, or `cut` (in the middle of an answer); and on what connection."""
 
     def __init__(self, how: str) -> None:
         super().__init__(how)
@@ -23,6 +23,8 @@ class Client:
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        # What the last request did: `connecting`, or sent on a `new` or a `kept` connection.
+        self.stage = ""
 
     async def post(self, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status, headers (names in small letters) and body. Raises Failed."""
@@ -33,7 +35,7 @@ class Client:
             raise
         except OSError:
             self.close()
-            raise Failed("reset") from None
+            raise Failed(f"reset ({self.stage})") from None
         except asyncio.CancelledError:
             self.close()
             raise
@@ -47,11 +49,14 @@ class Client:
         if self._streams is not None and self._streams[0].at_eof():
             # It was closed while nobody used it: every client looks before it sends.
             self.close()
+        self.stage = "kept"
         if self._streams is None:
+            self.stage = "connecting"
             try:
                 self._streams = await asyncio.open_connection(self._host, self._port)
             except ConnectionRefusedError:
                 raise Failed("refused") from None
+            self.stage = "new"
         reader, writer = self._streams
         head = (
             f"POST {path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\nauthorization: {AUTHORIZATION}\r\n"
@@ -63,7 +68,7 @@ class Client:
             headers = dict(_named(line) for line in lines if line)
             content = await reader.readexactly(int(headers["content-length"]))
         except asyncio.IncompleteReadError as error:
-            raise Failed("cut" if error.partial else "closed") from None
+            raise Failed(f"{'cut' if error.partial else 'closed'} ({self.stage})") from None
         if headers.get("connection", "").lower() == "close":
             self.close()
         return int(first.split(" ", 2)[1]), headers, content

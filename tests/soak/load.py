@@ -20,7 +20,7 @@ from tests.soak.report import Asked, Report, Try
 
 # No request is waited for longer; nobody's patience ends here, the test's does.
 _ANSWER_SECONDS = 60.0
-_RECONNECT_SECONDS = 0.2
+_RECONNECT_SECONDS = 0.5
 _MOST_BEHIND = 1.0
 # Each visitor makes two profiles, one before and one after its sign-in, and the API shows 200.
 _MOST_CONNECTIONS = 100
