@@ -131,9 +131,6 @@ class Intake:
 
     def context(self, grant: Grant, parsed: Parsed, scope: Scope, headers: Headers, cookie_id: str | None) -> Context:
         source, settings = grant.source, self.settings
-        required = source.consent == "required" or (
-            source.consent is None and parsed.protocol == "trackway" and not grant.server
-        )
         now = now_ms()
         if parsed.received_at and grant.server and source.allow_received_at:
             now = _stated(parsed.received_at, now)
@@ -141,7 +138,7 @@ class Intake:
             source=grant.name,
             protocol=parsed.protocol,
             server_key=grant.server,
-            required_consent=required,
+            required_consent=source.requires_consent(parsed.protocol, grant.server),
             respect_dnt=settings.respect_dnt,
             filter_bots=source.bots == "filter",
             limits=settings.limits,

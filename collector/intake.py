@@ -9,58 +9,43 @@ import hmac
 import uuid
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
 from collector import commerce
 from collector.consent import verdict, with_signals
+from collector.context import Context, Topics
 from collector.decode import NotANumber
 from collector.event_time import event_time, read_time
+from collector.keeping import asked_of, keep, may_be_kept
 from collector.page import campaign_of, page_of
 from collector.sent import Parsed, Refused, Sent, without_blanks
-from collector.settings import Limits
 from eventlog import identifiers
 from eventlog.errors import FilteredReason, Rejected
-from eventlog.event import MAX_ID_CHARACTERS, Channel, Client, Event
+from eventlog.event import MAX_ID_CHARACTERS, Channel, Event
 from eventlog.identifiers import email_in_ruid, normalise
 from eventlog.log import Headers, Outgoing
-from eventlog.outcome import Outcome, Status
+from eventlog.outcome import Asked, Outcome, Status
 from eventlog.timestamps import format_ms
+
+__all__ = [
+    "Context",
+    "Receipt",
+    "Taken",
+    "Topics",
+    "event_record",
+    "intake",
+    "outcome_record",
+    "pseudonym",
+    "record_key",
+]
+
+# A path names the sender's own keys, which may be as long as the event.
+_MAX_PATH: Final = 1024
 
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
 _SPEC: Final = ("ce_specversion", b"1.0")
-
-
-class Topics(NamedTuple):
-    """The full names of the topics the collector writes to."""
-
-    events: str
-    rejected: str
-
-
-@dataclass(slots=True)
-class Context:
-    """What intake needs to know beside the body: the source's policy and facts of the request. `now` in milliseconds;
-    `client`, `gpc` and `dnt` are a browser's, so empty and False with a server key."""
-
-    source: str
-    protocol: str
-    server_key: bool
-    required_consent: bool
-    respect_dnt: bool
-    filter_bots: bool
-    limits: Limits
-    topics: Topics
-    secret: bytes
-    now: int
-    cookie_id: str | None
-    received_at: str
-    client: Client
-    gpc: bool
-    dnt: bool
-    # What every record of this collector carries in its headers beside what its topic documents.
-    collector: Headers = ()
 
 
 @dataclass(slots=True)
@@ -92,13 +77,18 @@ def intake(parsed: Parsed, context: Context) -> Taken:
     last = context.cookie_id
     for sent in parsed.events:
         if isinstance(sent, Refused):
-            taken.receipts.append(_refused(sent.error, sent.id, sent.prefix, context))
+            taken.receipts.append(
+                _refused(sent.error, sent, _kept_of(parsed, len(taken.receipts), last, context), context)
+            )
             continue
         event = sent.event
         held = first or (last if "anonymous_id" not in event else None)
         if held:
             event["anonymous_id"] = held
-        receipt = _take(sent, sent_at, context)
+        try:
+            receipt = _take(sent, sent_at, context)
+        except Rejected as error:
+            receipt = _refused(error, sent, _kept_of(parsed, len(taken.receipts), last, context), context)
         taken.receipts.append(receipt)
         if event["name"] == "reset":
             # The reset itself belongs to the old id; what follows to the new one that the client proposes.
@@ -117,27 +107,23 @@ def _keep_cookie(taken: Taken, event: Event) -> None:
 
 
 def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
+    """Raises Rejected; the event has its id then too."""
     event = sent.event
-    event_id = event.get("id") or str(uuid.uuid4())
-    try:
-        if len(event_id) > MAX_ID_CHARACTERS:
-            raise Rejected("too_long", f"{sent.path}.messageId".lstrip("."), "an id has 256 characters at most")
-        event["id"] = event_id
-        _complete(sent, event, sent_at, context)
-        reason = _why_not(event, context)
-        if reason:
-            outcome: Outcome = {
-                "status": "filtered", "reason": reason, "source": context.source, "id": event_id,
-                "received_at": context.received_at, "protocol": context.protocol,
-            }  # fmt: skip
-            return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
-        value = orjson.dumps(event)
-        if len(value) > context.limits.event_bytes:
-            raise Rejected("too_large", sent.path, f"an event has {context.limits.event_bytes} bytes at most")
-    except Rejected as error:
-        return _refused(error, event_id, "", context)
-    key, headers = record_key(event, context.secret), (*_headers(event), *context.collector)
-    record = Outgoing(context.topics.events, key, value, headers, context.now)
+    event_id = event["id"] = event.get("id") or str(uuid.uuid4())
+    if len(event_id) > MAX_ID_CHARACTERS:
+        raise Rejected("too_long", f"{sent.path}.messageId".lstrip("."), "an id has 256 characters at most")
+    _complete(sent, event, sent_at, context)
+    reason = _why_not(event, context)
+    if reason:
+        outcome: Outcome = {
+            "status": "filtered", "reason": reason, "source": context.source, "id": event_id,
+            "received_at": context.received_at, "protocol": context.protocol,
+        }  # fmt: skip
+        return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
+    value = orjson.dumps(event)
+    if len(value) > context.limits.event_bytes:
+        raise Rejected("too_large", sent.path, f"an event has {context.limits.event_bytes} bytes at most")
+    record = event_record(event, value, context)
     return Receipt(event_id, "accepted", record)
 
 
@@ -199,18 +185,23 @@ def _walk(value: Any, path: str, depth: int) -> None:
             _walk(one, where, depth - 1)
 
 
-def _refused(error: Rejected, event_id: str | None, prefix: str, context: Context) -> Receipt:
+def _kept_of(parsed: Parsed, at: int, cookie_id: str | None, context: Context) -> tuple[Any, Asked]:
+    """What is kept of the event at `at`: its message, and what the request said beside it."""
+    return parsed.messages[at], asked_of(parsed, cookie_id, context)
+
+
+def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked], context: Context) -> Receipt:
+    # Where the sender gave none, its receipt tells one to ask by, which a replay keeps.
+    event_id = (event.id if isinstance(event, Refused) else event.event["id"]) or str(uuid.uuid4())
     outcome: Outcome = {
-        "status": "rejected", "reason": error.reason, "source": context.source, "message": error.message,
-        "received_at": context.received_at, "protocol": context.protocol,
+        "status": "rejected", "reason": error.reason, "source": context.source, "id": event_id[:MAX_ID_CHARACTERS],
+        "message": error.message, "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
-    if event_id:
-        outcome["id"] = event_id[:256]
     if error.path:
-        outcome["path"] = error.path
-    if prefix:
-        outcome["prefix"] = prefix
-    record = outcome_record(outcome, event_id or context.source, context)
+        outcome["path"] = error.path[:_MAX_PATH]
+    if may_be_kept(event, context):
+        keep(outcome, *kept, context.limits.event_bytes)
+    record = outcome_record(outcome, event_id, context)
     return Receipt(event_id, "rejected", record, error.reason, error.path, error.message)
 
 
@@ -220,6 +211,12 @@ def outcome_record(outcome: Outcome, key: str, context: Context) -> Outgoing:
     return Outgoing(
         context.topics.rejected, name, orjson.dumps(outcome), (_CONTENT_TYPE, *context.collector), context.now
     )
+
+
+def event_record(event: Event, value: bytes, context: Context) -> Outgoing:
+    """A record of the events topic; `value` is the event's JSON."""
+    headers = (*_headers(event), *context.collector)
+    return Outgoing(context.topics.events, record_key(event, context.secret), value, headers, context.now)
 
 
 def record_key(event: Event, secret: bytes) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from collector.commerce import Meaning
 from eventlog.errors import Rejected
-from eventlog.event import Event
+from eventlog.event import Consent, Event
 
 
 @dataclass(slots=True)
@@ -31,13 +31,18 @@ class Sent:
 
 @dataclass(slots=True)
 class Parsed:
-    """A body: its events and those refused, in the order sent. `sent_at` and `received_at` as the sender wrote them."""
+    """A body: its events and those refused, in the order sent. `sent_at` and `received_at` as the sender wrote them;
+    `messages` are what they were read from, for what is kept of one that is refused; `path` is the URL's, `shared` the
+    context that a batch states once for all of its events."""
 
     protocol: str
     events: list[Sent | Refused]
     sent_at: str | None = None
     received_at: str | None = None
     write_key: str | None = None
+    path: str = ""
+    messages: list[Any] = field(default_factory=list)
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
@@ -49,8 +54,10 @@ def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Refused:
-    """An event that cannot be read. `prefix` is what is kept of it."""
+    """An event that cannot be read. `consent` is what can be read of its own statement, `name` its canonical name if
+    it has one: who did not consent to an event has nothing kept of it."""
 
     error: Rejected
     id: str | None
-    prefix: str
+    name: str = ""
+    consent: Consent | None = None

@@ -31,6 +31,10 @@ class Source(BaseModel):
         False, description="Whether the server key may state `receivedAt` itself, for imports of foreign logs."
     )
 
+    def requires_consent(self, protocol: str, server_key: bool) -> bool:
+        """Whether absent consent means that there is none."""
+        return self.consent == "required" or (self.consent is None and protocol == "trackway" and not server_key)
+
     @field_validator("origins")
     @classmethod
     def _origins(cls, values: list[str]) -> list[str]:

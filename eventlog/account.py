@@ -22,7 +22,8 @@ from eventlog.timestamps import MINUTE_MS
 
 # The header of a record that a collector gave a receipt for.
 COLLECTOR_HEADER: Final = "tw_collector"
-# The header of a record made of a rejected one: `partition:offset` of that. No collector has answered it.
+# The header of an event made of a rejected record: `partition/offset` of that. No collector has answered it, though it
+# stands in the minute in which one answered that it was rejected.
 REPLAYED_HEADER: Final = "tw_replayed"
 
 KEPT_DAYS: Final = 35

@@ -92,7 +92,14 @@ REJECTED: Final = Topic(
         "message": "a number is needed",
         "received_at": "2026-11-24T10:15:00.184Z",
         "protocol": "segment",
-        "prefix": '{"type":"track","event":"Product Viewed","properties":{"price":"cheap"}}',
+        "event": {"type": "track", "messageId": "b7e8", "event": "Product Viewed", "properties": {"price": "cheap"}},
+        "request": {
+            "path": "/v1/batch",
+            "key": "browser",
+            "sent_at": "2026-11-24T10:15:00.120Z",
+            "cookie_id": "5c1d1f5e-26a3-4b39-8f5c-0f4a2f9d2a10",
+            "client": {"ip": "192.0.2.0", "browser": "Chrome", "os": "Linux", "device": "desktop"},
+        },
     },
 )
 

@@ -15,9 +15,11 @@ from eventlog.timestamps import DAY_MS, HOUR_MS, format_ms, now_ms
 from exporter.console.auth import SignIn
 from exporter.ledger import list_runs, show_run
 from exporter.lookup import Lookup
-from exporter.openapi import MOST_EVENTS, MOST_PROFILES, MOST_RUNS, MOST_SESSIONS, OPERATIONS
-from exporter.parameters import id_of, is_id, limit_of, read_body, time_of
+from exporter.openapi import MOST_EVENTS, MOST_PROFILES, MOST_REJECTED, MOST_RUNS, MOST_SESSIONS, OPERATIONS
+from exporter.parameters import after_of, id_of, is_id, limit_of, read_body, time_of, wanted_of, written_after
 from exporter.problem import Problem
+from exporter.rejected import read_causes, read_page
+from exporter.replays import replayed_of
 from exporter.settings import ExporterSettings
 from exporter.store import Store
 
@@ -109,6 +111,29 @@ class Api:
             for minute, source, status, count in counts
         ]
         return {"from": format_ms(start), "to": format_ms(end), "lines": lines}
+
+    async def rejected(self, request: Request) -> Answer:
+        wanted = wanted_of(request.query_params)
+        causes, complete = await read_causes(self._settings, self._store, wanted)
+        rows = [cause.row() for cause in causes]
+        told = {"from": format_ms(wanted.start), "to": format_ms(wanted.end)}
+        return told | {"causes": rows, "complete": complete}
+
+    async def rejected_records(self, request: Request) -> Answer:
+        limit = limit_of(request.query_params, 100, MOST_REJECTED)
+        wanted, after = wanted_of(request.query_params), after_of(request.query_params)
+        page = await read_page(self._settings, wanted, after, limit)
+        replayed = await replayed_of(self._store, [one.place for one in page.found])
+        records = [
+            {
+                "record": one.position,
+                "cause": one.cause,
+                "replayed": one.place in replayed,
+                "outcome": one.outcome,
+            }
+            for one in page.found
+        ]
+        return {"records": records, "limit": limit, "next": written_after(page.next)}
 
 
 def api_routes(api: Api, sign_in: SignIn) -> Sequence[BaseRoute]:

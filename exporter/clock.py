@@ -64,11 +64,16 @@ async def mark_due_sessions(store: Store, lease: Lease, now: int) -> int:
 
 
 async def drop_old(store: Store, lease: Lease, settings: ExporterSettings, now: int) -> None:
-    """Forget traces and counts older than they are kept."""
+    """Forget traces, replays and counts older than they are kept."""
+    await _repeat(store, lease, "DELETE FROM replay WHERE at < :before", now - settings.trace_days * DAY_MS, _once)
     gone = await _repeat(store, lease, _OLD_TRACES, now - settings.trace_days * DAY_MS, lambda n: n == _AT_ONCE)
-    await _repeat(store, lease, "DELETE FROM counts WHERE minute < :before", now - _COUNTS_MS, lambda _: False)
+    await _repeat(store, lease, "DELETE FROM counts WHERE minute < :before", now - _COUNTS_MS, _once)
     if gone:
         _log.info("old_traces_dropped", count=gone)
+
+
+def _once(_: int) -> bool:
+    return False
 
 
 async def _repeat(store: Store, lease: Lease, statement: str, before: int, again: Callable[[int], bool]) -> int:

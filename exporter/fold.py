@@ -13,11 +13,14 @@ from eventlog.event import EVENT
 from eventlog.log import Record
 from eventlog.outcome import MAX_PREFIX_CHARACTERS, Outcome
 from eventlog.timestamps import format_ms
+from eventlog.topics import MAX_MESSAGE_BYTES
 from exporter.marks import hash64
 from exporter.member import Member, member_of
 from exporter.rules import Rules
 
 EVENTS_TOPIC, REJECTED_TOPIC = 0, 1
+# What an outcome holds beside the poison record's value is smaller.
+_BESIDE: Final = 64 * 1024
 
 # What the store counts: the first four of the events topic, the last four and poison of the rejected topic.
 Status = Literal["accepted", "unattributed", "twin", "poison", "rejected", "filtered", "duplicate", "unknown"]
@@ -84,8 +87,13 @@ def poison_outcome(folded: Folded) -> Outcome:
         "topic": record.partition.topic,
         "partition": record.partition.number,
         "offset": record.offset,
-        "prefix": (record.value or b"").decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS] or " ",
     }
+    value = record.value or b""
+    if value_of(record) is not None and len(value) <= MAX_MESSAGE_BYTES - _BESIDE:
+        # Byte for byte, so that nothing is lost should it be replayed.
+        outcome["event"] = orjson.Fragment(value)
+    else:
+        outcome["prefix"] = value.decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS] or " "
     if folded.source:
         outcome["source"] = folded.source
     if folded.event_id:

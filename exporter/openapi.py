@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+from eventlog.outcome import OUTCOME
 from eventlog.profile import PROFILE, SESSION, IdentifierKind
 from exporter.problem import STATUS, Code
 
@@ -13,6 +14,7 @@ MOST_PROFILES: Final = 200
 MOST_SESSIONS: Final = 1000
 MOST_EVENTS: Final = 1000
 MOST_RUNS: Final = 200
+MOST_REJECTED: Final = 500
 
 _REF: Final = "#/components/schemas/"
 
@@ -64,6 +66,15 @@ _TEXT: Final = {"type": "string"}
 _TIME: Final = {"type": "string", "format": "date-time"}
 _PROFILE_ID: Final = "/api/v1/profiles/{id}"
 
+_REJECTED: Final = (
+    Parameter("from", "Received from then on; a day before `to` unless given.", _TIME),
+    Parameter("to", "Received before; now unless given.", _TIME),
+    Parameter("status", "rejected, poison, filtered or duplicate; the first two unless given.", _TEXT),
+    Parameter("source", "Only of this source.", _TEXT),
+    Parameter("reason", "Only with this reason.", _TEXT),
+    Parameter("cause", "Only of this cause.", _TEXT),
+)
+
 OPERATIONS: Final = (
     Operation(
         "GET", "/api/v1/profiles", "recent_profiles", "The profiles that changed last",
@@ -111,6 +122,17 @@ OPERATIONS: Final = (
             Parameter("to", "The end; now unless given.", _TIME),
             Parameter("source", "Only this source.", _TEXT),
         ),
+        errors=("bad_request",),
+    ),
+    Operation(
+        "GET", "/api/v1/rejected", "rejected", "What did not become an event, grouped by cause",
+        _object(**{"from": _TIME, "to": _TIME, "causes": _list("RejectedCause"), "complete": {"type": "boolean"}}),
+        _REJECTED, errors=("bad_request",),
+    ),
+    Operation(
+        "GET", "/api/v1/rejected/records", "rejected_records", "Records of the rejected topic with all that is kept",
+        _object(records=_list("RejectedRecord"), limit=_NUMBER, next=_TEXT),
+        (*_REJECTED, _limit(100, MOST_REJECTED), Parameter("after", "The `next` of the page before.", _TEXT)),
         errors=("bad_request",),
     ),
     Operation("GET", "/health", "health", "Whether the process is alive", _object(status=_TEXT), needs_token=False),
@@ -180,13 +202,25 @@ def _schemas() -> dict[str, Any]:
             error=_object(code={"type": "string", "enum": list(get_args(Code))}, message=_TEXT, where=_TEXT, todo=_TEXT)
         ),
         "LedgerLine": _object(minute=_TIME, source=_TEXT, status=_TEXT, count=_NUMBER),
+        "RejectedCause": _object(
+            **dict.fromkeys(("cause", "status", "reason", "source", "path", "message", "sample"), _TEXT),
+            **dict.fromkeys(("count", "kept", "replayed"), _NUMBER),
+            first_seen=_TIME,
+            last_seen=_TIME,
+        ),
+        "RejectedRecord": _object(
+            record=_TEXT,
+            cause=_TEXT,
+            replayed={"type": "boolean"},
+            outcome=_ref("Outcome"),
+        ),
         # Their fields grow with every release; what is written here is what stays.
         "TimelineEvent": {"type": "object"},
         "Trace": {"type": "object", "description": "One record of this id: status, reason, partition, offset."},
         "Workflow": _object(name=_TEXT),
         "Run": {"type": "object", "description": "One run of a workflow with its counts."},
     }
-    for name, adapter in (("Profile", PROFILE), ("Session", SESSION)):
+    for name, adapter in (("Profile", PROFILE), ("Session", SESSION), ("Outcome", OUTCOME)):
         schema = adapter.json_schema(mode="serialization", ref_template=_REF + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[name] = schema

@@ -9,11 +9,13 @@ from typing import Final
 from starlette.requests import Request
 
 from eventlog.event import MAX_ID_CHARACTERS
-from eventlog.timestamps import parse_ms
+from eventlog.timestamps import DAY_MS, now_ms, parse_ms
 from exporter.problem import Problem
+from exporter.rejected import REFUSED, STATUSES, Wanted
 
 MAX_BODY_BYTES: Final = 16 * 1024
 
+_AFTER: Final = re.compile(r"\d{1,4}:\d{1,18}(,\d{1,4}:\d{1,18})*")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -59,3 +61,31 @@ def time_of(query: Mapping[str, str], name: str, default: int) -> int:
     except ValueError:
         todo = "Write it as 2026-11-24T10:15:00Z."
         raise Problem("bad_request", "This is no time.", where=f"query.{name}", todo=todo) from None
+
+
+def after_of(query: Mapping[str, str]) -> dict[int, int]:
+    """Where a page of a topic begins: an offset of each partition, as `0:17,2:4`."""
+    text = query.get("after", "")
+    if not text:
+        return {}
+    if not _AFTER.fullmatch(text):
+        todo = "Send the `next` of the page before as it is."
+        raise Problem("bad_request", "This is no place in a list.", where="query.after", todo=todo)
+    return {int(number): int(offset) for number, _, offset in (one.partition(":") for one in text.split(","))}
+
+
+def written_after(next: Mapping[int, int] | None) -> str:
+    """Where the next page begins; "" where there is none."""
+    return ",".join(f"{number}:{offset}" for number, offset in sorted((next or {}).items()))
+
+
+def wanted_of(query: Mapping[str, str]) -> Wanted:
+    """Which records of the rejected topic: those of a day, unless it says."""
+    end = time_of(query, "to", now_ms())
+    start = time_of(query, "from", end - DAY_MS)
+    status = query.get("status")
+    if status and status not in STATUSES:
+        todo = f"Use {', '.join(STATUSES)}."
+        raise Problem("bad_request", "There is no such status.", where="query.status", todo=todo)
+    words = {name: query.get(name, "") for name in ("source", "reason", "cause")}
+    return Wanted(start, end, (status,) if status else REFUSED, **words)

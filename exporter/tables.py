@@ -207,3 +207,18 @@ LEASE: Final = Table(
     Column("until", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Rejected and poison records, by their place in the rejected topic, that were replayed: into the events topic under the
+# identity (source, event_id). `received_at` tells a topic that was made anew from the one before it.
+REPLAY: Final = Table(
+    "replay",
+    METADATA,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("received_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("id_hash", BigInteger, nullable=False),
+    Column("key_hash", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("replay_identity", REPLAY.c.id_hash, REPLAY.c.key_hash)

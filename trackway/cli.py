@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     nouns = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_services(nouns)
     _add_events(nouns)
+    _add_rejected(nouns)
     _add_people(nouns)
     _add_exports(nouns)
     _add_surroundings(nouns)
@@ -129,6 +130,49 @@ def _add_events(nouns: object) -> None:
     ledger.add_argument("--source", help="only this source")
     _json(ledger)
     ledger.set_defaults(run=_in("events", "ledger"))
+
+
+def _add_rejected(nouns: object) -> None:
+    examples = ["rejected list --group", "rejected repair rules.yml"]
+    noun = _command(nouns, "rejected", "what did not become an event, and once more", examples)
+    verbs = noun.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+    examples = ["rejected list --from 7d --group", "rejected list --reason wrong_type --json"]
+    listing = _command(verbs, "list", "print rejected events, or their causes", examples)
+    _which_rejected(listing)
+    statuses = ["rejected", "poison", "filtered", "duplicate"]
+    listing.add_argument("--status", choices=statuses, help="(rejected and poison)")
+    listing.add_argument("--group", action="store_true", help="by cause: reason, path without indexes, source")
+    listing.add_argument("--limit", type=int, default=100, help="how many at most, the newest (100)")
+    listing.set_defaults(run=_in("rejected", "list_rejected"))
+    examples = ["rejected show b7e8", "rejected show 2/1047"]
+    show = _command(verbs, "show", "print what is kept of a rejected event", examples)
+    show.add_argument("id", metavar="ID", help="the event's id, or its record as partition/offset")
+    _json(show)
+    _pii(show)
+    show.set_defaults(run=_in("rejected", "show"))
+    examples = ["rejected repair rules.yml", "rejected repair rules.yml --from 7d --apply"]
+    repair = _command(verbs, "repair", "repair rejected events by rules and replay them", examples)
+    repair.add_argument("rules", type=Path, metavar="RULES.yml", help="a list of set, rename, cast, remove")
+    examples = ["rejected replay --id b7e8", "rejected replay --reason too_deep --apply"]
+    replay = _command(verbs, "replay", "replay rejected events as they are", examples)
+    for one, name in ((repair, "repair"), (replay, "replay")):
+        _which_rejected(one)
+        one.add_argument(
+            "--id", action="append", help="only the event of this id, or partition/offset; may be repeated"
+        )
+        one.add_argument("--apply", action="store_true", help="send them; without it this is a dry run")
+        one.set_defaults(run=_in("rejected", name))
+
+
+def _which_rejected(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--from", dest="start", default="24h", metavar="start|TIME|24h", help="received from then on (24h)"
+    )
+    one.add_argument("--to", dest="end", default="now", metavar="TIME|now", help="received before (now)")
+    one.add_argument("--source", help="only of this source")
+    one.add_argument("--reason", help="only with this reason")
+    one.add_argument("--cause", help="only of this cause, as `list --group` names it")
+    _json(one)
 
 
 def _add_people(nouns: object) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 _IDENTIFYING: Final = frozenset(
     ("user_id", "anonymous_id", "previous_id", "group_id", "client_session_id", "ip", "prefix")
 )
-_WHOLE: Final = frozenset(("traits", "traits_once", "identifiers", "properties"))
+_WHOLE: Final = frozenset(("traits", "traits_once", "identifiers", "properties", "event", "request"))
 
 
 def masked(event: dict[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from collector.settings import CollectorSettings
 from exporter.settings import ExporterSettings
+from trackway.yaml_file import ConfigError, KeyPath, Lines, dotted, line_of, read_yaml
+
+__all__ = ["DEFAULT_FILE", "DEMO_FILE", "PREFIX", "ConfigError", "Settings", "load"]
 
 DEFAULT_FILE = Path("trackway.yml")
 # What `up --demo` runs with where no settings are given.
@@ -28,19 +30,9 @@ PREFIX = "TRACKWAY_"
 _NOT_SETTINGS = frozenset({"TRACKWAY_CONFIG"})
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-KeyPath = tuple[str | int, ...]
-
 
 class Settings(CollectorSettings, ExporterSettings):
     """All settings of an installation."""
-
-
-class ConfigError(Exception):
-    """The settings cannot be used; each problem is a line saying where, what and what to do."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -65,47 +57,24 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _read(file: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError([f"{file}: cannot be read ({error.strerror})"]) from None
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError([f"{file}:{line}: not YAML: {error.problem}"]) from None
+def _read(file: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], Lines]:
+    values, lines = read_yaml(file)
     if values is None:
         return {}, {}
     if not isinstance(values, dict):
         raise ConfigError([f"{file}:1: must hold keys and values, such as `listen: 127.0.0.1:8080`"])
-    lines: dict[KeyPath, int] = {}
-    _note_lines(root, (), lines)
     problems: list[str] = []
     filled = _substitute(
         values,
         (),
         environ,
         lambda path, name: problems.append(
-            f"{file}:{lines.get(path, 1)}: {_dotted(path)}: the environment has no {name}; set it"
+            f"{file}:{lines.get(path, 1)}: {dotted(path)}: the environment has no {name}; set it"
         ),
     )
     if problems:
         raise ConfigError(problems)
     return filled, lines
-
-
-def _note_lines(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, int]) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*path, str(key.value))
-            lines[inner] = key.start_mark.line + 1
-            _note_lines(value, inner, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            lines[(*path, index)] = value.start_mark.line + 1
-            _note_lines(value, (*path, index), lines)
 
 
 def _substitute(value: Any, path: KeyPath, environ: Mapping[str, str], missing: Any) -> Any:
@@ -201,15 +170,15 @@ def _nearest_variable(name: str) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _problem(error: Any, file: str, lines: dict[KeyPath, int]) -> str:
+def _problem(error: Any, file: str, lines: Lines) -> str:
     path: KeyPath = tuple(error["loc"])
-    line = next((lines[path[:cut]] for cut in range(len(path), 0, -1) if path[:cut] in lines), None)
+    line = line_of(path, lines)
     where = f"{file}:{line}" if line else file
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(path[-1]), _siblings(path[:-1]), n=1)
-        return f"{where}: {_dotted(path)}: unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
+        return f"{where}: {dotted(path)}: unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
     message = error["msg"].removeprefix("Value error, ")
-    return f"{where}: {_dotted(path)}: {message}" if path else f"{where}: {message}"
+    return f"{where}: {dotted(path)}: {message}" if path else f"{where}: {message}"
 
 
 def _siblings(path: KeyPath) -> list[str]:
@@ -219,10 +188,6 @@ def _siblings(path: KeyPath) -> list[str]:
         if found is not None:
             model = _model_in(found)
     return [name for name, _ in _keys(model)] if model else []
-
-
-def _dotted(path: KeyPath) -> str:
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
 
 
 def _fill(settings: Settings) -> None:

@@ -27,7 +27,7 @@ from collector.sent import Parsed, Refused, Sent, without_blanks
 from eventlog.errors import Rejected, RejectedReason
 from eventlog.event import Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
-from eventlog.outcome import MAX_PREFIX_CHARACTERS
+from eventlog.outcome import Asked
 
 _BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e")
 _LETTERS: Final[dict[str, Kind]] = {
@@ -136,7 +136,7 @@ def parse(body: Any, path: str, limit: int) -> Parsed:
         raise BadBody(400, "invalid_json", "the body must be a JSON object")
     parsed = Parsed("trackway" if path == "/tw/e" else "segment", [])
     parsed.sent_at, parsed.received_at = _text(body.get("sentAt")), _text(body.get("receivedAt"))
-    parsed.write_key = _text(body.get("writeKey"))
+    parsed.write_key, parsed.path = _text(body.get("writeKey")), path
     kind = _KINDS.get(path)
     if kind is None and ("batch" in body or path != "/tw/e"):
         messages, is_batch = body.get("batch"), True
@@ -146,7 +146,9 @@ def parse(body: Any, path: str, limit: int) -> Parsed:
             raise BadBody(413, "too_many_events", f"a batch holds {limit} events at most; send smaller ones")
     else:
         messages, is_batch = [body], False
+    parsed.messages = messages
     shared: Context = _context(body["context"]) if is_batch and isinstance(body.get("context"), dict) else {}
+    parsed.shared = cast("dict[str, Any]", shared)
     for at, message in enumerate(messages):
         where = f"batch[{at}]" if is_batch else ""
         if parsed.write_key is None and isinstance(message, dict):
@@ -154,7 +156,7 @@ def parse(body: Any, path: str, limit: int) -> Parsed:
         try:
             parsed.events.append(_read(message, where, kind, shared))
         except Rejected as error:
-            parsed.events.append(Refused(error, _id_of(message), prefix_of(message)))
+            parsed.events.append(_refused(error, message, shared))
     return parsed
 
 
@@ -162,18 +164,18 @@ def answer(receipts: list[dict[str, Any]]) -> bytes:
     return _SUCCESS + orjson.dumps(receipts) + b"}"
 
 
-def prefix_of(message: Any) -> str:
-    """The beginning of a refused event, for whoever looks for the reason."""
-    return orjson.dumps(message, default=str).decode("utf-8", "replace")[:MAX_PREFIX_CHARACTERS]
+def body_of(message: Any, asked: Asked) -> Any:
+    """A body with this one message."""
+    if asked["path"] in _KINDS:
+        return message
+    return {"batch": [message], "context": asked.get("shared"), "sentAt": asked.get("sent_at")}
 
 
 def _read(value: Any, path: str, kind: Kind | None, shared: Context) -> Sent:
     if not isinstance(value, dict):
         raise Rejected("not_an_object", path, "a message must be a JSON object")
-    if kind:
-        value = {**value, "type": kind}
     try:
-        stated: dict[str, Any] = without_blanks(_message(value))
+        stated: dict[str, Any] = without_blanks(_message({**value, "type": kind} if kind else value))
     except ValidationError as error:
         raise _rejected(error, path) from None
     if "kind" not in stated:
@@ -264,8 +266,18 @@ def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _id_of(message: Any) -> str | None:
-    return _text(message.get("messageId")) if isinstance(message, dict) else None
+def _refused(error: Rejected, message: Any, shared: Context) -> Refused:
+    """A message that cannot be read, with what can be read of who consented to it."""
+    if not isinstance(message, dict):
+        return Refused(error, None, consent=_consent_in(shared))
+    named, stated = _text(message.get("event")), message.get("context")
+    context: Context = {**shared, **_context(stated)} if isinstance(stated, dict) else shared
+    name = _meaning("track", named).name if named else ""
+    return Refused(error, _text(message.get("messageId")), name, _consent_in(context))
+
+
+def _consent_in(context: Context) -> Consent | None:
+    return _consent(context["consent"]) if "consent" in context else None
 
 
 def _text(value: Any) -> str | None:

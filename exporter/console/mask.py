@@ -19,10 +19,10 @@ _QUERY: Final = re.compile(r"([?&;])([A-Za-z0-9_.\-\[\]]{1,40})=([^&#;\s\"'<>]+)
 _PERSONAL_NAMES: Final = frozenset(
     {
         "userid", "useridentifier", "anonymousid", "previousid", "groupid", "distinctid", "deviceid", "ruid", "uid",
-        "cid", "email", "emailaddress", "mail", "phone", "phonenumber", "tel", "mobile", "firstname", "lastname",
-        "fullname", "surname", "givenname", "familyname", "username", "address", "address1", "address2", "street",
-        "zip", "zipcode", "postcode", "postalcode", "birthday", "birthdate", "dateofbirth", "password", "token",
-        "secret", "ssn", "iban", "ip", "ipaddress",
+        "cid", "cookieid", "email", "emailaddress", "mail", "phone", "phonenumber", "tel", "mobile", "firstname",
+        "lastname", "fullname", "surname", "givenname", "familyname", "username", "address", "address1", "address2",
+        "street", "zip", "zipcode", "postcode", "postalcode", "birthday", "birthdate", "dateofbirth", "password",
+        "token", "secret", "ssn", "iban", "ip", "ipaddress",
     }
 )  # fmt: skip
 # What holds personal data whatever its entries are called.

@@ -27,6 +27,7 @@ STATIC: Final = Path(__file__).parents[2] / "static"
 NAVIGATION: Final = (
     ("/console/start", "Start", ()),
     ("/console/live", "Live", ("/console/events/",)),
+    ("/console/rejected", "Rejected", ()),
     ("/console/profiles", "Profiles", ("/console/profiles/",)),
     ("/console/exports", "Exports", ("/console/runs/",)),
 )

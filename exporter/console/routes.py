@@ -56,6 +56,14 @@ def _tail_command(request: Request) -> str:
     return shlex.join(words)
 
 
+def _rejected_command(request: Request) -> str:
+    words = ["trackway", "rejected", "list", "--group"]
+    for name in ("source", "status", "reason", "from"):
+        if value := request.query_params.get(name):
+            words += [f"--{name}", value]
+    return shlex.join(words)
+
+
 def _runs_command(request: Request) -> str:
     words = ["trackway", "runs", "list"]
     if workflow := request.query_params.get("workflow"):
@@ -79,6 +87,7 @@ def _with_id(command: str) -> Callable[[Request], str]:
 PAGES: Final = (
     Page("/console/start", "Start", "start.html", _by_query(views.start_page), _start_command),
     Page("/console/live", "Live", "live.html", _by_query(views.live), _tail_command),
+    Page("/console/rejected", "Rejected", "rejected.html", _by_query(views.rejected), _rejected_command),
     Page(
         "/console/profiles",
         "Profiles",

@@ -15,8 +15,10 @@ from exporter.console.rows import STATUSES, Filter, newest
 from exporter.console.tail import LogReader, Tails
 from exporter.ledger import list_runs, show_run
 from exporter.lookup import Lookup
-from exporter.parameters import is_id, time_of
+from exporter.parameters import is_id, time_of, wanted_of
 from exporter.problem import Problem
+from exporter.rejected import STATUSES as REJECTED_STATUSES
+from exporter.rejected import read_causes
 from exporter.schedule import next_ticks
 from exporter.settings import ExporterSettings
 from exporter.store import STORE_AWAY, Store
@@ -27,6 +29,7 @@ SHOWN_SESSIONS: Final = 50
 SHOWN_EVENTS: Final = 100
 SHOWN_RUNS: Final = 50
 SHOWN_BATCHES: Final = 100
+SHOWN_CAUSES: Final = 100
 
 _FUNNEL: Final = ("read", "unchanged", "suppressed", "invalid", "sent", "accepted", "refused", "unknown")
 
@@ -154,6 +157,25 @@ async def where(console: Console, event_id: str) -> Data:
         "traces": [mask_body(trace) for trace in traces],
         "trace_days": console.settings.trace_days,
         "as_of": format_ms(now_ms()),
+    }
+
+
+async def rejected(console: Console, query: Query) -> Data:
+    """What did not become an event since a day ago, or `from`, by cause; `status`, `source` and `reason` narrow it."""
+    wanted = wanted_of(query)
+    causes, complete = await read_causes(console.settings, console.store, wanted)
+    shown = [mask_body(cause.row()) for cause in causes[:SHOWN_CAUSES]]
+    return {
+        "causes": shown,
+        "shown": len(shown),
+        "total": len(causes),
+        "records": sum(cause.count for cause in causes),
+        "complete": complete,
+        "since": format_ms(wanted.start),
+        "as_of": format_ms(now_ms()),
+        "filter": {"source": wanted.source, "status": query.get("status", ""), "reason": wanted.reason},
+        "statuses": REJECTED_STATUSES,
+        "sources": [sender.source for sender in console.senders],
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
+from eventlog.outcome import OUTCOME
 from eventlog.profile import PROFILE, SESSION
 from eventlog.timestamps import format_ms, now_ms
 from exporter.openapi import OPERATIONS, document
@@ -67,6 +68,24 @@ def test_the_ledger_counts_by_minute_source_and_status(site: Site) -> None:
     assert answer(site, "/api/v1/ledger?source=elsewhere")["lines"] == []
 
 
+def test_what_did_not_become_an_event_by_cause_and_in_full(site: Site) -> None:
+    told = answer(site, "/api/v1/rejected")
+    assert told["complete"] is True
+    records = answer(site, "/api/v1/rejected/records")["records"]
+    assert sum(cause["count"] for cause in told["causes"]) == len(records) > 0
+    assert {record["cause"] for record in records} == {cause["cause"] for cause in told["causes"]}
+    for record in records:
+        OUTCOME.validate_python(record["outcome"])
+    cause = told["causes"][0]
+    assert answer(site, f"/api/v1/rejected?cause={cause['cause']}")["causes"] == [cause]
+    filtered = answer(site, "/api/v1/rejected?status=filtered&source=shop")["causes"]
+    assert [(one["reason"], one["kept"]) for one in filtered] == [("bot", 0)]
+    # A place behind the end, or before the beginning, is the end, or the beginning.
+    assert answer(site, "/api/v1/rejected/records?after=0:999999,1:999999,2:999999") == {
+        "records": [], "limit": 100, "next": "",
+    }  # fmt: skip
+
+
 def test_exports_and_their_runs_without_the_streams_secret(site: Site) -> None:
     (workflow,) = answer(site, "/api/v1/workflows")["workflows"]
     assert (workflow["name"], workflow["from"]["kind"], workflow["every"]) == ("people", "profiles", "*/30 * * * *")
@@ -95,6 +114,10 @@ def test_exports_and_their_runs_without_the_streams_secret(site: Site) -> None:
         ("/api/v1/runs?limit=x", 400, "bad_request", "query.limit"),
         ("/api/v1/ledger?from=yesterday", 400, "bad_request", "query.from"),
         ("/api/v1/ledger?from=2026-01-01T00:00:00Z", 400, "bad_request", "query.from"),
+        ("/api/v1/rejected?status=refused", 400, "bad_request", "query.status"),
+        ("/api/v1/rejected?from=yesterday", 400, "bad_request", "query.from"),
+        ("/api/v1/rejected/records?after=1", 400, "bad_request", "query.after"),
+        ("/api/v1/rejected/records?limit=501", 400, "bad_request", "query.limit"),
         ("/api/v1/nothing", 404, "not_found", ""),
     ],
 )

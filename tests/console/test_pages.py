@@ -33,6 +33,7 @@ def addresses(site: Site) -> dict[str, str]:
     return {
         "/console/start": f"/console/start?since={long_ago}",
         "/console/live": "/console/live",
+        "/console/rejected": "/console/rejected",
         "/console/profiles": "/console/profiles",
         "/console/profiles/{id}": f"/console/profiles/{profile['id']}",
         "/console/exports": "/console/exports",
@@ -173,6 +174,19 @@ def test_live_filters_are_in_the_address_and_in_the_command(site: Site) -> None:
     text = visitor.get("/console/live?name=buy&source=shop").text
     assert "trackway events tail --from 15m --follow --source shop --name buy" in text
     assert visitor.get("/console/live?status=lost").status_code == 400
+
+
+def test_rejected_counts_by_cause_and_says_what_shows_the_same(site: Site) -> None:
+    visitor = site.visitor()
+    causes = visitor.get("/console/rejected.json").json()["causes"]
+    assert causes == sorted(causes, key=lambda cause: -cause["count"])
+    assert {cause["status"] for cause in causes} == {"rejected"}
+    filtered = visitor.get("/console/rejected.json?status=filtered&source=shop").json()
+    assert [(cause["reason"], cause["count"]) for cause in filtered["causes"]] == [("bot", 1)]
+    text = visitor.get("/console/rejected?status=filtered&reason=consent").text
+    assert "Nothing of this kind" in text
+    assert "trackway rejected list --group --status filtered --reason consent" in text
+    assert visitor.get("/console/rejected?status=lost").status_code == 400
 
 
 def test_live_reloads_without_script_when_asked_to(site: Site) -> None:

@@ -1,0 +1,41 @@
+"""What intake knows of a request beside its body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from collector.settings import Limits
+from eventlog.event import Client
+from eventlog.log import Headers
+
+
+class Topics(NamedTuple):
+    """The full names of the topics the collector writes to."""
+
+    events: str
+    rejected: str
+
+
+@dataclass(slots=True)
+class Context:
+    """What intake needs to know beside the body: the source's policy and facts of the request. `now` in milliseconds;
+    `client`, `gpc` and `dnt` are a browser's, so empty and False with a server key."""
+
+    source: str
+    protocol: str
+    server_key: bool
+    required_consent: bool
+    respect_dnt: bool
+    filter_bots: bool
+    limits: Limits
+    topics: Topics
+    secret: bytes
+    now: int
+    cookie_id: str | None
+    received_at: str
+    client: Client
+    gpc: bool
+    dnt: bool
+    # What every record of this collector carries in its headers beside what its topic documents; of a replay, nothing.
+    collector: Headers = ()

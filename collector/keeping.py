@@ -1,0 +1,96 @@
+"""What is kept of a refused event: the whole of it, so that it can be repaired and replayed, where its sender consented
+and it is not too large. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from collector.consent import verdict, with_signals
+from collector.context import Context
+from collector.decode import NotANumber
+from collector.sent import Parsed, Refused, Sent
+from eventlog.outcome import MAX_PREFIX_CHARACTERS, MAX_SHARED_BYTES, Asked, Outcome
+from eventlog.topics import MAX_MESSAGE_BYTES
+
+# What a record of the rejected topic holds beside the event is smaller.
+_BESIDE: Final = 64 * 1024
+# A time is shorter; what is longer is none.
+_MAX_TIME: Final = 64
+# orjson writes no deeper ones.
+_MAX_DEPTH: Final = 250
+
+
+def asked_of(parsed: Parsed, cookie_id: str | None, context: Context) -> Asked:
+    """What the request said beside its events; `cookie_id` is the cookie's id as it counts for the event at hand."""
+    asked: Asked = {"path": parsed.path, "key": "server" if context.server_key else "browser"}
+    if parsed.sent_at and len(parsed.sent_at) <= _MAX_TIME:
+        asked["sent_at"] = parsed.sent_at
+    if parsed.shared:
+        asked["shared"] = parsed.shared
+    if cookie_id:
+        asked["cookie_id"] = cookie_id
+    if context.client:
+        asked["client"] = context.client
+    if context.gpc:
+        asked["gpc"] = True
+    if context.dnt:
+        asked["dnt"] = True
+    return asked
+
+
+def may_be_kept(event: Sent | Refused, context: Context) -> bool:
+    """Whether the event would have been kept had nothing been wrong with it. Who did not consent has nothing kept."""
+    if isinstance(event, Refused):
+        name, consent = event.name, event.consent
+    else:
+        name, consent = event.event["name"], event.event.get("consent")
+    if context.gpc or context.dnt:
+        consent = with_signals(consent or {}, context.gpc, context.dnt)
+    if verdict(name, consent, context.required_consent, context.respect_dnt and not context.server_key):
+        return False
+    return not (context.filter_bots and "bot" in context.client)
+
+
+def keep(outcome: Outcome, message: Any, asked: Asked, event_bytes: int) -> None:
+    """Put the event into its outcome: whole, or its beginning where it is larger than `event_bytes`."""
+    not_numbers: list[str] = []
+    try:
+        body = orjson.dumps(message)
+    except TypeError:
+        try:
+            body = orjson.dumps(_written(message, "", not_numbers, _MAX_DEPTH))
+        except (TypeError, ValueError):
+            return
+    if len(body) > min(event_bytes, MAX_MESSAGE_BYTES - _BESIDE) or not _is_small(asked.get("shared")):
+        outcome["prefix"] = body[: 4 * MAX_PREFIX_CHARACTERS].decode("utf-8", "ignore")[:MAX_PREFIX_CHARACTERS]
+        return
+    if not_numbers:
+        asked = {**asked, "not_numbers": not_numbers}
+    outcome["event"], outcome["request"] = orjson.Fragment(body), asked
+
+
+def _is_small(shared: Any) -> bool:
+    try:
+        return not shared or len(orjson.dumps(shared)) <= MAX_SHARED_BYTES
+    except TypeError:
+        return False
+
+
+def _written(value: Any, pointer: str, not_numbers: list[str], depth: int) -> Any:
+    """The value without what JSON does not have; where that was goes into `not_numbers`. Raises ValueError for what
+    stands too deep."""
+    if depth < 0:
+        raise ValueError("too deep")
+    if isinstance(value, NotANumber):
+        not_numbers.append(pointer)
+        return None
+    if isinstance(value, dict):
+        return {
+            name: _written(inner, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}", not_numbers, depth - 1)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_written(inner, f"{pointer}/{at}", not_numbers, depth - 1) for at, inner in enumerate(value)]
+    return value
