@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import sqlite3
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import asyncpg
 
 from eventlog.log import Record
 from eventlog.topics import REJECTED
@@ -15,9 +20,11 @@ from tests.end_to_end.installation import Installation, eventually
 from tests.soak.load import is_order
 from tests.soak.report import Asked, Report
 from tests.trackway.processes import records, stored, trackway
+from trackway.settings import load
 
 # How long the aggregator may be behind before something is wrong: a replay's time many times over.
 _CAUGHT_UP_SECONDS = 180.0
+_TAKE_OUT = "DELETE FROM trace WHERE number = (SELECT MAX(number) FROM trace WHERE seen)"
 
 
 @dataclass
@@ -124,6 +131,27 @@ def counted_once(site: Installation, topic: Topic, rejected: Counter[str]) -> No
 def ledger_holds(site: Installation) -> None:
     done = site.ledger()
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def ledger_misses_a_record(site: Installation) -> None:
+    """One accepted event's record is taken out of the store by hand: the ledger must find it missing."""
+    store = load(site.config, {}).store
+    if store.startswith("postgresql"):
+        asyncio.run(_take_out(store))
+    else:
+        with contextlib.closing(sqlite3.connect(store.removeprefix("sqlite:///"), timeout=30)) as connection:
+            assert connection.execute(_TAKE_OUT).rowcount == 1
+            connection.commit()
+    done = site.ledger()
+    assert done.returncode == 1, done.stdout + done.stderr
+
+
+async def _take_out(store: str) -> None:
+    connection = await asyncpg.connect(store)
+    try:
+        assert await connection.execute(_TAKE_OUT) == "DELETE 1"
+    finally:
+        await connection.close()
 
 
 def rebuild_finds_no_difference(site: Installation) -> None:

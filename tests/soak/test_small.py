@@ -37,6 +37,7 @@ def test_a_frozen_broker_term_and_a_kill_of_each(
             kill(victim, site, kafka, load.report)
             progress.during(f"{victim} was killed", 1, load.report)
         checks.all_of_it(site, [load.stop()])
+        checks.ledger_misses_a_record(site)
 
 
 @pytest.mark.timeout(240)
@@ -55,3 +56,4 @@ def test_everything_in_one_command_killed_and_ended(tmp_path: Path, progress: Pr
         site.processes["up"].ready()
         progress.during("up was killed", 1, load.report)
         checks.all_of_it(site, [load.stop()])
+        checks.ledger_misses_a_record(site)
