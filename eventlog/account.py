@@ -72,7 +72,9 @@ class Death(NamedTuple):
 @dataclass(slots=True)
 class Told:
     """What one collector tells of a time. Of what was received before `settled` (ms) it has told everything, but for
-    its deaths; `most` events more may be on their way just now."""
+    its deaths. `moving`: it is at work, and `most` events more may be on their way just now; else `end` is the last
+    minute (ms) it can have stored anything of, were this its newest account, and `sure` the last one it has told
+    everything of even if it is not."""
 
     name: str
     answered: Counter[Key] = field(default_factory=Counter)
@@ -81,6 +83,9 @@ class Told:
     deaths: list[Death] = field(default_factory=list)
     settled: int = 0
     most: int = 0
+    moving: bool = False
+    end: int = 0
+    sure: int = 0
 
 
 def folder_of(slot: Path) -> Path:
@@ -117,11 +122,14 @@ def told(name: str, lines: Iterable[Line], start: int, now: int) -> Told:
             mine.update({key: n for key, n in its.items() if key[0] >= start})
         sum_.refused.update({key: n for key, n in line.refused.items() if key[0] >= start})
         last = line
+    if last is not None:
+        sum_.end, sum_.sure = _minute(last.at), _minute(min(last.at, last.oldest or last.at)) - MINUTE_MS
     if last is not None and last.mark != "stop":
         if now - last.at > SILENT_MS:
             sum_.deaths.append(_death(last, now))
+            sum_.end = sum_.deaths[-1].last
         else:
-            sum_.settled, sum_.most = min(last.at, last.oldest or last.at), last.most
+            sum_.settled, sum_.most, sum_.moving = min(last.at, last.oldest or last.at), last.most, True
     sum_.deaths = [death for death in sum_.deaths if death.last >= start]
     return sum_
 

@@ -1,144 +1,178 @@
-"""The accounts: what the log holds (L) against what the store counted (S), minute by minute.
+"""The accounts, minute by minute: what collectors answered (C), the log and the spools hold (L), the store counted (S).
 
-Law 1: for every minute of received_at, source and status, L = S up to the offsets the store has reached. The two are
-taken independently: L by reading the log from its own offsets, S from the store's counters.
+Law 1: for every minute of received_at, source and status, L = S up to the offsets the store has reached. Law 2: C = L
+(answers.py). Each side is taken independently: C from the collectors' own files, L by reading the log from its own
+offsets, S from the store's counters and, for what was accepted, from the traces it keeps of each record.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from eventlog.log import Bounds, Consumer, Partition, Record
-from eventlog.opening import open_consumer
-from eventlog.timestamps import MINUTE_MS
-from eventlog.topics import EVENTS, REJECTED
-from exporter.fold import EVENTS_TOPIC, source_of, value_of
-from exporter.lookup import Lookup
+from eventlog.account import KEPT_DAYS, Key, Told, read_account
+from eventlog.log import Bounds, Partition
+from eventlog.slot import slot_folders
+from eventlog.timestamps import DAY_MS, MINUTE_MS, now_ms
+from eventlog.topics import TOPICS
+from exporter.answers import Answers, Span, compare
+from exporter.fold import EVENTS_TOPIC
+from exporter.log_counts import ACCEPTED, Disks, LogCounts
+from exporter.log_reading import read_log
+from exporter.lookup import Counted, Lookup
 from exporter.settings import ExporterSettings
 from exporter.store import Store
-
-_AT_ONCE = 5_000
-_POLL_SECONDS = 5.0
-_STATUSES = ("rejected", "filtered", "duplicate", "poison")
-# The store tells four kinds of record in the events topic apart; the log just holds events.
-EVENT = "event"
-
-# (minute in ms, source, status)
-Key = tuple[int, str, str]
 
 
 @dataclass
 class Accounts:
-    """Both sides. `behind` is how many records of the log the store has not reached; `since` the first minute (ms)
-    that the log still holds whole, `start` where it holds all that was asked for."""
+    """All sides. `log` goes up to the offsets the store has reached, `later` holds what stands after them, `behind` is
+    how many of all times those are. `store` is what was counted, `forgotten` by how many accepted events fewer (or, if
+    negative, more) are remembered one by one. `since`: the first minute (ms) that the log still holds whole, the first
+    asked for where it holds all of it. `statuses`: how the store tells records apart. `disks`: what is not in the log
+    but on collectors' own disks, `undeliverable` those of them that Kafka refuses for good."""
 
-    log: Counter[Key]
-    store: Counter[Key]
+    log: Counter[Key] = field(default_factory=Counter)
+    store: Counter[Key] = field(default_factory=Counter)
+    forgotten: Counter[Key] = field(default_factory=Counter)
+    later: Counter[Key] = field(default_factory=Counter)
+    disks: Counter[Key] = field(default_factory=Counter)
+    undeliverable: Counter[Key] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
+    answers: Answers = field(default_factory=Answers)
     behind: int = 0
     since: int = 0
+    # Records that were made again of rejected ones; the same record stored twice (a twin of the collector's making);
+    # events that name no collector.
+    replayed: int = 0
+    nameless: int = 0
+    twins: int = 0
 
     @property
     def differences(self) -> list[Key]:
         """Where law 1 does not hold, oldest first."""
-        return sorted(key for key in self.log.keys() | self.store.keys() if self.log[key] != self.store[key])
+        keys = self.log.keys() | self.store.keys() | self.forgotten.keys()
+        return sorted(key for key in keys if self.log[key] != self.store[key] or self.forgotten[key])
 
     @property
     def holds(self) -> bool:
-        """Whether law 1 holds."""
-        return not self.differences
+        """Whether law 1 holds, law 2 does as far as it could be checked, and nothing acknowledged is undeliverable."""
+        return not self.differences and self.answers.holds and not self.undeliverable
+
+    @property
+    def keys(self) -> list[Key]:
+        """Every minute, source and status that anything was counted of."""
+        sides = (self.log, self.store, self.forgotten, self.later, self.disks, self.answers.answered)
+        return sorted({key for side in sides for key in side})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of which `source` (None: of all), and the data `folders` of all machines that run collectors (empty: this one's).
+    `stated`: sources whose senders say themselves when something was received."""
+
+    source: str | None = None
+    folders: Sequence[Path] = ()
+    stated: frozenset[str] = frozenset()
 
 
 async def take_accounts(
-    settings: ExporterSettings, store: Store, start: int, end: int, source: str | None = None
+    settings: ExporterSettings, store: Store, start: int, end: int, asked: Asked = Asked()
 ) -> Accounts:
-    """The accounts of minutes in [start, end) (ms), of one source or of all. Raises Unavailable."""
-    counted, reached = await Lookup(store, settings).counts_with_positions(start, end, source)
-    reading = _Reading(settings, start, end, source)
-    await reading.run(reached)
-    accounts = Accounts(reading.counts, Counter(), behind=reading.behind, since=reading.since)
-    for count in counted:
-        if count.minute >= accounts.since:
-            of_events = count.topic == EVENTS_TOPIC
-            accounts.store[count.minute, count.source, EVENT if of_events else count.status] += count.n
-            if of_events or count.status != "poison":
-                accounts.statuses[count.status] += count.n
-    accounts.log = Counter({key: n for key, n in accounts.log.items() if key[0] >= accounts.since})
+    """The accounts of the minutes from that of `start` to that of `end` (ms). Raises Unavailable."""
+    span = Span(start // MINUTE_MS * MINUTE_MS, -(-end // MINUTE_MS) * MINUTE_MS, asked.source, asked.stated)
+    now, folders = now_ms(), asked.folders or (settings.data,)
+    # In this order: what is told of as answered is then on a disk or, if it has left that since, in the log.
+    asked_from = span.start
+    told = read_accounts(folders, asked_from, now)
+    disks = Disks.read(folders, settings.topic_prefix)
+    counted = await Lookup(store, settings).counted(span.start, span.end, span.source)
+    log = LogCounts(settings, span, counted.reached, disks)
+    bounds = await read_log(settings, log.topics, span.start, log.take)
+    since = max(log.since, span.start, *(_since(one, bound, now) for one, bound in bounds.items()))
+    span = replace(span, start=since)
+    log.end(span)
+    accounts = Accounts(log.reached, later=log.later, disks=log.disks, undeliverable=log.undeliverable, since=since)
+    accounts.behind = sum(bound.next - counted.reached.get(one, bound.first) for one, bound in bounds.items())
+    accounts.replayed, accounts.nameless = log.replayed, log.nameless
+    _add_store(accounts, counted, max(since, now - settings.trace_days * DAY_MS + MINUTE_MS))
+    span = replace(span, start=max(since, (now // DAY_MS - KEPT_DAYS) * DAY_MS))
+    accounts.twins = await log.discount_twins(told, span)
+    if not any(one.moving for one in told) and read_accounts(folders, asked_from, now) == told:
+        # Nobody was at work meanwhile, so that the newest minute can be taken too.
+        for one in told:
+            one.settled = span.end
+    accounts.answers = compare(told, log.held, span)
     return accounts
 
 
-class _Reading:
-    """The log's side."""
-
-    def __init__(self, settings: ExporterSettings, start: int, end: int, source: str | None) -> None:
-        self._settings = settings
-        self._start, self._end, self._source = start, end, source
-        self._events = EVENTS.full_name(settings.topic_prefix)
-        self.counts: Counter[Key] = Counter()
-        self.behind = 0
-        self.since = start
-        self._left: dict[Partition, int] = {}
-
-    async def run(self, reached: Mapping[Partition, int]) -> None:
-        """Count the records of the range below the offsets the store has reached."""
-        topics = [self._events, REJECTED.full_name(self._settings.topic_prefix)]
-        starts: dict[Partition, int] = {}
-        bounds: dict[Partition, Bounds] = {}
-
-        # Before anything is fetched: afterwards each question would wait for a fetch to end.
-        async def begin(_: frozenset[Partition]) -> dict[Partition, int]:
-            bounds.update(await consumer.bounds())
-            starts.update(await consumer.offsets_at(self._start))
-            return starts
-
-        consumer = open_consumer(self._settings, topics, assigned=begin)
-        await consumer.start()
-        try:
-            self.behind = sum(bound.next - reached.get(one, bound.first) for one, bound in bounds.items())
-            self._left = {one: reached[one] for one, at in starts.items() if reached.get(one, 0) > at}
-            await self._read(consumer, bounds)
-        finally:
-            await consumer.stop()
-
-    async def _read(self, consumer: Consumer, bounds: Mapping[Partition, Bounds]) -> None:
-        while self._left:
-            for record in await consumer.poll(_AT_ONCE, _POLL_SECONDS):
-                end = self._left.get(record.partition)
-                if end is None:
-                    continue
-                if record.offset < end:
-                    self._count(record, bounds[record.partition].first)
-                if record.offset + 1 >= end:
-                    del self._left[record.partition]
-
-    def _count(self, record: Record, first: int) -> None:
-        minute = record.timestamp // MINUTE_MS * MINUTE_MS
-        if record.offset == first > 0 and minute >= self._start:
-            # What stood before it has expired: only from the next minute on is nothing missing.
-            self.since = max(self.since, minute + MINUTE_MS)
-        if not self._start <= minute < self._end:
-            return
-        value = value_of(record)
-        source = source_of(record, value)
-        if self._source is None or source == self._source:
-            self.counts[minute, source, self._status(record, value)] += 1
-
-    def _status(self, record: Record, value: Any) -> str:
-        if record.partition.topic == self._events:
-            return EVENT
-        status = value.get("status") if isinstance(value, dict) else None
-        return status if status in _STATUSES else "unknown"
+def read_accounts(folders: Sequence[Path], start: int, now: int) -> list[Told]:
+    """What the collectors of these data folders tell, each once."""
+    found = [read_account(slot, start, now) for folder in folders for slot in slot_folders(folder)]
+    return list({one.name: one for one in reversed(found) if one is not None}.values())
 
 
-def by_source(accounts: Accounts) -> Iterable[tuple[str, str, int, int]]:
-    """(source, status, in the log, in the store), summed over the minutes."""
-    log: Counter[tuple[str, str]] = Counter()
-    store: Counter[tuple[str, str]] = Counter()
-    for (_, source, status), n in accounts.log.items():
-        log[source, status] += n
-    for (_, source, status), n in accounts.store.items():
-        store[source, status] += n
-    return [(*key, log[key], store[key]) for key in sorted(log.keys() | store.keys())]
+def _since(partition: Partition, bounds: Bounds, now: int) -> int:
+    """Where nothing is left of what a partition held, all that is known is how long it keeps records."""
+    if not bounds.first == bounds.next > 0:
+        return 0
+    topic = next(topic for topic in TOPICS if partition.topic.endswith(topic.name))
+    return (now - topic.retention_ms) // MINUTE_MS * MINUTE_MS
+
+
+def _add_store(accounts: Accounts, counted: Counted, remembered_since: int) -> None:
+    for count in counted.counts:
+        if count.minute < accounts.since:
+            continue
+        of_events = count.topic == EVENTS_TOPIC
+        key = count.minute, count.source, ACCEPTED if of_events else count.status
+        accounts.store[key] += count.n
+        if of_events or count.status != "poison":
+            accounts.statuses[count.status] += count.n
+        if of_events and count.status != "poison" and count.minute >= remembered_since:
+            accounts.forgotten[key] += count.n
+    for (minute, source), n in counted.remembered.items():
+        if minute >= max(accounts.since, remembered_since):
+            accounts.forgotten[minute, source, ACCEPTED] -= n
+
+
+def by_source(accounts: Accounts) -> Iterable[tuple[str, str, Totals]]:
+    """(source, status, its sums over the minutes)."""
+    sums: defaultdict[tuple[str, str], Totals] = defaultdict(Totals)
+    for minute, source, status in accounts.keys:
+        key = minute, source, status
+        sums[source, status].add(totals_of(accounts, key))
+    return [(*key, one) for key, one in sorted(sums.items())]
+
+
+@dataclass(slots=True)
+class Totals:
+    """One line of the accounts, of one minute or of many. `held`: in log or on disk with a collector's receipt."""
+
+    answered: int = 0
+    held: int = 0
+    disks: int = 0
+    log: int = 0
+    later: int = 0
+    store: int = 0
+    forgotten: int = 0
+
+    def add(self, other: Totals) -> None:
+        """Sum up."""
+        for name in Totals.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def totals_of(accounts: Accounts, key: Key) -> Totals:
+    """All sides of one minute, source and status."""
+    return Totals(
+        accounts.answers.answered[key],
+        accounts.answers.held[key],
+        accounts.disks[key],
+        accounts.log[key],
+        accounts.later[key],
+        accounts.store[key],
+        accounts.forgotten[key],
+    )

@@ -22,6 +22,7 @@ from exporter.rejected import read_causes, read_page
 from exporter.replays import replayed_of
 from exporter.settings import ExporterSettings
 from exporter.store import Store
+from exporter.whereabouts import Whereabouts
 
 _LEDGER_MS: Final = DAY_MS
 
@@ -35,6 +36,7 @@ class Api:
         self._settings = settings
         self._store = store
         self._lookup = Lookup(store, settings)
+        self._whereabouts = Whereabouts(settings, store)
 
     async def recent_profiles(self, request: Request) -> Answer:
         limit = limit_of(request.query_params, 50, MOST_PROFILES)
@@ -74,7 +76,7 @@ class Api:
 
     async def event(self, request: Request) -> Answer:
         event_id = id_of(request)
-        traces = await self._lookup.where(event_id)
+        traces = await self._whereabouts.traces(event_id)
         if not traces:
             raise Problem(
                 "not_found",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from eventlog.errors import PoisonReason
 from eventlog.event import EVENT
-from eventlog.log import Record
+from eventlog.log import Outgoing, Record
 from eventlog.outcome import MAX_PREFIX_CHARACTERS, Outcome
 from eventlog.timestamps import format_ms
 from eventlog.topics import MAX_MESSAGE_BYTES
@@ -101,18 +101,18 @@ def poison_outcome(folded: Folded) -> Outcome:
     return outcome
 
 
-def header(record: Record, name: str) -> str:
+def header(record: Record | Outgoing, name: str) -> str:
     """A header's text; "" where the record has none."""
     return next((value.decode("utf-8", "replace") for key, value in record.headers if key == name), "")
 
 
-def source_of(record: Record, value: Any) -> str:
+def source_of(record: Record | Outgoing, value: Any) -> str:
     """The source a record is counted under: its value's, else its header's, else ""."""
     stated = value.get("source") if isinstance(value, dict) else None
     return stated if isinstance(stated, str) and stated else header(record, "ce_source")
 
 
-def value_of(record: Record) -> Any:
+def value_of(record: Record | Outgoing) -> Any:
     """The record's JSON; None where it is none."""
     try:
         return orjson.loads(record.value or b"")

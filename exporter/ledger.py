@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import orjson
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, RowMapping, Table, Text, TextClause, text
 
-from eventlog.timestamps import format_ms
+from eventlog.timestamps import MINUTE_MS, format_ms
 from exporter.lease import CLOCK
 from exporter.store import Store
 from exporter.tables import METADATA, Number, Word
@@ -138,6 +138,12 @@ _BY_KIND: Final = (
     'SELECT stage, code, "column", COUNT(*) AS rows, MIN(reason) AS reason FROM export_refused'
     ' WHERE run_id = :run GROUP BY stage, code, "column" ORDER BY rows DESC, stage, code'
 )
+_BY_MINUTE: Final = (
+    f"SELECT export_batch.sent_at / {MINUTE_MS} AS minute, workflow, mode, CAST(SUM(rows) AS BIGINT) AS sent,"
+    " CAST(SUM(accepted) AS BIGINT) AS accepted, CAST(SUM(refused) AS BIGINT) AS refused,"
+    " CAST(SUM(unknown) AS BIGINT) AS unknown FROM export_batch JOIN export_run ON export_run.id = export_batch.run_id"
+    " WHERE export_batch.sent_at >= :start AND export_batch.sent_at < :end GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+)
 _FIRST: Final = (
     'SELECT key, stage, code, "column", reason FROM export_refused WHERE run_id = :run ORDER BY number LIMIT :limit'
 )
@@ -188,6 +194,14 @@ async def list_runs(store: Store, limit: int, workflow: str | None = None) -> li
     async with store.read() as connection:
         statement = _runs(store, f"{of}ORDER BY started_at DESC, id DESC LIMIT :limit")
         return [summary(row) for row in (await connection.execute(statement, asked)).mappings()]
+
+
+async def rows_by_minute(store: Store, start: int, end: int) -> list[dict[str, Any]]:
+    """Rows sent in [start, end) (ms) by minute, workflow and mode: `minute` (ms), `sent`, `accepted`, `refused`,
+    `unknown`; those on their way now count as sent only."""
+    async with store.read() as connection:
+        rows = await connection.execute(text(_BY_MINUTE), {"start": start, "end": end})
+        return [{**row, "minute": row["minute"] * MINUTE_MS} for row in rows.mappings()]
 
 
 async def show_run(store: Store, run_id: str) -> dict[str, Any] | None:

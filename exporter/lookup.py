@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from eventlog.identifiers import normalise
 from eventlog.log import Partition
 from eventlog.profile import IdentifierKind, Profile, Session
-from eventlog.timestamps import format_ms
+from eventlog.timestamps import MINUTE_MS, format_ms
 from eventlog.topics import EVENTS, REJECTED
 from exporter.apply import positions_of
 from exporter.evidence import Evidence, Visitors, all_members
@@ -45,6 +46,15 @@ class Count(NamedTuple):
     status: str
     topic: int
     n: int
+
+
+class Counted(NamedTuple):
+    """The store's side of the accounts. `remembered`: how many events of a (minute, source) have a trace; it keeps one
+    of each that is no poison. `reached`: the next offset to fold of each partition."""
+
+    counts: list[Count]
+    remembered: Counter[tuple[int, str]]
+    reached: dict[Partition, int]
 
 
 class Lookup:
@@ -144,12 +154,12 @@ class Lookup:
         kept = [row for row in rows if row.topic == EVENTS_TOPIC or row.status != "poison"]
         return [(row.minute, row.source, row.status, row.n) for row in kept]
 
-    async def counts_with_positions(
-        self, start: int, end: int, source: str | None = None
-    ) -> tuple[list[Count], dict[Partition, int]]:
-        """What was counted of each topic, and up to which offsets that goes."""
+    async def counted(self, start: int, end: int, source: str | None = None) -> Counted:
+        """What was counted and what is remembered, as of one moment, and up to which offsets that goes."""
         async with self._store.read() as connection:
-            return await _counts(connection, start, end, source), await positions_of(connection)
+            counts = await _counts(connection, start, end, source)
+            remembered = await _remembered(connection, start, end, source)
+            return Counted(counts, remembered, await positions_of(connection))
 
     async def _root_now(self, connection: AsyncConnection, root: Root) -> Root | None:
         """Whose the events of a root, or of a bare anonymous id, are now."""
@@ -209,6 +219,19 @@ async def _counts(connection: AsyncConnection, start: int, end: int, source: str
     of = {"start": start, "end": end} | ({"source": source} if source else {})
     rows = await connection.execute(text(statement), of)
     return [Count(minute, its_source, status, topic, int(n)) for minute, its_source, status, topic, n in rows]
+
+
+async def _remembered(
+    connection: AsyncConnection, start: int, end: int, source: str | None
+) -> Counter[tuple[int, str]]:
+    of_source = " AND source = :source" if source else ""
+    statement = (
+        f"SELECT received_at / {MINUTE_MS} AS minute, source, COUNT(*) FROM trace WHERE topic = {EVENTS_TOPIC}"
+        f" AND status <> 'poison' AND received_at >= :start AND received_at < :end{of_source} GROUP BY 1, 2"
+    )
+    of = {"start": start, "end": end} | ({"source": source} if source else {})
+    rows = await connection.execute(text(statement), of)
+    return Counter({(minute * MINUTE_MS, its_source): n for minute, its_source, n in rows})
 
 
 async def _row(connection: AsyncConnection, id: str) -> RowMapping | None:

@@ -216,7 +216,11 @@ def _schemas() -> dict[str, Any]:
         ),
         # Their fields grow with every release; what is written here is what stays.
         "TimelineEvent": {"type": "object"},
-        "Trace": {"type": "object", "description": "One record of this id: status, reason, partition, offset."},
+        "Trace": {
+            "type": "object",
+            "description": "One record of this id: status, reason, partition, offset; of an accepted one its session,"
+            " profile and `exports`.",
+        },
         "Workflow": _object(name=_TEXT),
         "Run": {"type": "object", "description": "One run of a workflow with its counts."},
     }

@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     nouns = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_services(nouns)
     _add_events(nouns)
+    _add_accounts(nouns)
     _add_rejected(nouns)
     _add_people(nouns)
     _add_exports(nouns)
@@ -119,17 +120,32 @@ def _add_events(nouns: object) -> None:
     _json(tail)
     _pii(tail)
     tail.set_defaults(run=_in("events", "tail"))
-    ledger = _command(
-        nouns,
-        "ledger",
-        "check that the store counted what the log holds",
-        ["ledger", "ledger --from 24h --source a"],
-    )
+
+
+def _add_accounts(nouns: object) -> None:
+    does = "check that what was answered is stored, and what is stored was counted"
+    ledger = _command(nouns, "ledger", does, ["ledger", "ledger --from 24h --source shop"])
     ledger.add_argument("--from", dest="start", default="24h", metavar="start|TIME|24h", help="first minute (24h)")
     ledger.add_argument("--to", dest="end", default="now", metavar="TIME|now", help="end (now)")
     ledger.add_argument("--source", help="only this source")
+    ledger.add_argument(
+        "--answered",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="the data folder, or a copy, of another machine that runs collectors; may be given again",
+    )
     _json(ledger)
-    ledger.set_defaults(run=_in("events", "ledger"))
+    ledger.set_defaults(run=_in("accounts", "ledger"))
+    where = _command(nouns, "where", "tell one event's whole way", ["where 6bf3556d-0c1a", "where m-17 --scan --json"])
+    where.add_argument("id", metavar="ID", help="the event's id, as in its receipt")
+    where.add_argument("--source", help="only this source's event of that id")
+    where.add_argument("--scan", action="store_true", help="read the whole log for it if the store does not know it")
+    where.add_argument("--answered", action="append", type=Path, default=[], metavar="FOLDER", help="as of `ledger`")
+    _json(where)
+    _pii(where)
+    where.set_defaults(run=_in("where", "where"))
 
 
 def _add_rejected(nouns: object) -> None:

@@ -22,6 +22,7 @@ from exporter.rejected import read_causes
 from exporter.schedule import next_ticks
 from exporter.settings import ExporterSettings
 from exporter.store import STORE_AWAY, Store
+from exporter.whereabouts import Whereabouts
 
 SHOWN_ROWS: Final = 100
 SHOWN_PROFILES: Final = 50
@@ -151,7 +152,7 @@ async def _store_checks(lookup: Lookup, events: Sequence[Data], kind: start.Kind
 
 async def where(console: Console, event_id: str) -> Data:
     """What happened to one event id, as far as the store has come."""
-    traces = await console.lookup.where(event_id) if is_id(event_id) else []
+    traces = await Whereabouts(console.settings, console.store).traces(event_id) if is_id(event_id) else []
     return {
         "id": event_id,
         "traces": [mask_body(trace) for trace in traces],

@@ -44,7 +44,7 @@ def test_a_visit_to_the_shop_ends_in_profile_sessions_and_rows_at_the_cdp(
     check_rows(installation, walk)
     done = installation.ledger()
     assert done.returncode == 0, done.stdout + done.stderr
-    check_way_of_the_order(installation, profile)
+    check_way_of_the_order(installation, profile, walk)
 
 
 def check_profile(profile: dict[str, Any], walk: Walk) -> None:
@@ -93,9 +93,11 @@ def check_rows(installation: Installation, walk: Walk) -> None:
     assert len({(row["event_id"], row.get("line")) for row in rows}) == len(rows)
 
 
-def check_way_of_the_order(installation: Installation, profile: dict[str, Any]) -> None:
-    """The purchase can be followed from its id to its profile."""
+def check_way_of_the_order(installation: Installation, profile: dict[str, Any], walk: Walk) -> None:
+    """The purchase can be followed from its id to its profile and to what the CDP said of its rows."""
     (buy,) = [event for event in stored(installation.config) if event["name"] == "buy"]
     told = installation.api(f"/api/v1/events/{buy['id']}")["traces"]
     accepted = [trace for trace in told if trace["status"] == "accepted"]
     assert [(one["profile_id"], one["offset"]) for one in accepted] == [(profile["id"], buy["offset"])]
+    rows = {export["workflow"]: [row["answer"] for row in export["rows"]] for export in accepted[0]["exports"]}
+    assert rows == {"interactions": ["accepted"] * len(walk.items), "people": ["accepted"]}

@@ -1,4 +1,4 @@
-"""`events tail` and `ledger`: what is in the log, and whether the store has counted all of it."""
+"""`events tail`: what is in the log."""
 
 from __future__ import annotations
 
@@ -9,17 +9,11 @@ import orjson
 
 from eventlog.log import Bounds, Consumer, Partition, Record
 from eventlog.opening import open_consumer
-from eventlog.timestamps import MINUTE_MS, format_ms
 from eventlog.topics import EVENTS, REJECTED
-from exporter.accounts import Accounts, by_source, take_accounts
-from exporter.store import Store
-from trackway.commands import moment, run, shows_pii, with_store
+from trackway.commands import moment, run, shows_pii
 from trackway.masking import masked
-from trackway.printing import print_json, print_rows, say
+from trackway.printing import print_json, say
 from trackway.settings import Settings
-
-# How many minutes that differ are printed one by one.
-_DIFFERENCES = 50
 
 
 def tail(settings: Settings, arguments: Namespace) -> int:
@@ -88,36 +82,3 @@ def _print_event(event: dict[str, Any], record: Record, arguments: Namespace) ->
         where = f" at {event['path']}" if "path" in event else ""
         told = event.get("message", "")
         print(f"{event['received_at']}  {event['status']}: {event['reason']}{where}  {told}", flush=True)
-
-
-def ledger(settings: Settings, arguments: Namespace) -> int:
-    """Compare what the log holds with what the store counted; 1 where they differ."""
-    start = moment(arguments.start) // MINUTE_MS * MINUTE_MS
-    end = moment(arguments.end)
-
-    async def work(store: Store) -> int:
-        accounts = await take_accounts(settings, store, start, end, arguments.source)
-        _print_accounts(accounts, start, arguments.json)
-        return 0 if accounts.holds else 1
-
-    return with_store(settings, work)
-
-
-def _print_accounts(accounts: Accounts, start: int, as_json: bool) -> None:
-    rows = [
-        {"source": source or "-", "status": status, "log": in_log, "store": in_store, "difference": in_log - in_store}
-        for source, status, in_log, in_store in by_source(accounts)
-    ]
-    print_rows(rows, ("source", "status", "log", "store", "difference"), as_json, "nothing was received in this time")
-    told = ", ".join(f"{n} {status}" for status, n in sorted(accounts.statuses.items()))
-    if told and not as_json:
-        print(f"\nthe store counted: {told}")
-    if accounts.since > start:
-        say(f"the log no longer holds what was received before {format_ms(accounts.since)}; compared from there on")
-    if accounts.behind:
-        say(f"{accounts.behind} records of the log are not in the store yet; they are on neither side")
-    for minute, source, status in accounts.differences[:_DIFFERENCES]:
-        key = minute, source, status
-        say(f"differs: {format_ms(minute)} {source} {status}: log {accounts.log[key]}, store {accounts.store[key]}")
-    if not as_json:
-        say("law 1 holds: the store counted what the log holds" if accounts.holds else "law 1 does not hold")
