@@ -15,7 +15,8 @@ from tests.soak.load import Load
 from tests.soak.progress import Progress
 from tests.soak.report import Report
 
-VICTIMS = ("collector", "aggregator", "exporter", "broker")
+SERVICES = ("collector", "aggregator", "exporter")
+VICTIMS = (*SERVICES, "broker")
 
 
 def kill(victim: str, site: Installation, kafka: Kafka, report: Report) -> None:
