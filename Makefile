@@ -47,8 +47,8 @@ fmt: install-dev
 	.venv/bin/ruff format .
 
 docs: install
-	.venv/bin/python -m trackway.reference > docs/.settings.md && mv docs/.settings.md docs/settings.md
-	.venv/bin/python -m trackway.reference commands > docs/.commands.md && mv docs/.commands.md docs/commands.md
+	for page in settings commands metrics; do \
+		.venv/bin/python -m trackway.reference $$page > docs/.$$page.md && mv docs/.$$page.md docs/$$page.md || exit 1; done
 
 bench: test-deps
 	.venv/bin/python -m bench

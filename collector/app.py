@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 from pathlib import Path
@@ -12,12 +13,19 @@ from starlette.types import Receive, Scope, Send
 
 from collector.answered import Answered
 from collector.cors import Answer, preflight
+from collector.dedup import Dedup
 from collector.endpoints import Intake, problem
 from collector.protocols import PATHS
 from collector.settings import CollectorSettings, Source
 from collector.sources import Sources
+from collector.state import checks_of, numbers_of, tell_each_minute
+from eventlog import readiness
 from eventlog.log import Producer
+from eventlog.numbers import Numbers
+from eventlog.readiness import Check, put_checks
+from eventlog.refused import count_refused
 from eventlog.slot import Slot
+from eventlog.timestamps import now_ms
 from eventlog.topics import TOPICS, json_schema
 
 _STATIC: Final = Path(__file__).parent.parent / "static"
@@ -29,8 +37,11 @@ class Collector:
     """The ASGI app of the public listener."""
 
     def __init__(self, settings: CollectorSettings, producer: Producer, slot: Slot | None) -> None:
-        self.answered = Answered(slot.folder if slot else None)
-        self._intake = Intake(settings, producer, self.answered)
+        folder = self._folder = slot.folder if slot else None
+        self.answered = Answered(folder)
+        self.dedup = Dedup(settings.dedup.seconds, settings.dedup.max_ids, now_ms(), folder)
+        self._intake = Intake(settings, producer, self.answered, self.dedup)
+        self._settings = settings
         self._producer = producer
         self._posts = {form: (family, path) for path, family in PATHS.items() for form in (path, path + "/")}
         self._gets: dict[str, Answer] = {
@@ -54,6 +65,19 @@ class Collector:
     def replace_sources(self, sources: dict[str, Source]) -> None:
         """Take other sources and keys from now on."""
         self._intake.sources = Sources(sources)
+        self._settings.sources = sources
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """What it does beside answering, until `stop` is set: keep account, and tell the log what was done."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.answered.tick(stop))
+            group.create_task(tell_each_minute(self._intake, stop))
+            await stop.wait()
+            self.stopping = True
+
+    def close(self) -> None:
+        """Put away what outlives the process."""
+        self.dedup.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,8 +105,18 @@ class Collector:
         return Answer(404, problem(404, "not_found", "nothing is served here"))
 
     def _ready(self) -> Answer:
-        reason = "stopping" if self.stopping else self._producer.unready()
-        return Answer(503 if reason else 200, orjson.dumps({"ready": reason is None, "reason": reason or "ready"}))
+        return Answer(*readiness.answer(self.checks()))
+
+    def checks(self) -> list[Check]:
+        """What must be well for events to be taken."""
+        return checks_of(self._settings, self._producer, self.stopping)
+
+    def numbers(self) -> Numbers:
+        """Its metrics, as of now."""
+        numbers = numbers_of(self._intake)
+        put_checks(numbers, "collector", self.checks())
+        numbers.put("trackway_undeliverable_records", count_refused(self._folder) if self._folder else 0)
+        return numbers
 
 
 def create_app(settings: CollectorSettings, producer: Producer, slot: Slot | None = None) -> Collector:

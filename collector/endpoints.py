@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ from collector.sources import Grant, Refusal, Sources, key_of
 from eventlog.errors import DEFAULT_RETRY_AFTER, NoSpace, RecordTooLarge, Unavailable
 from eventlog.event import Client
 from eventlog.log import Position, Producer
+from eventlog.numbers import Timings
 from eventlog.timestamps import format_ms, now_ms, parse_ms
 from eventlog.topics import EVENTS, REJECTED
 
@@ -33,14 +35,15 @@ Headers = dict[bytes, bytes]
 class Intake:
     """Everything the write-key paths need; one a process."""
 
-    def __init__(self, settings: CollectorSettings, producer: Producer, answered: Answered) -> None:
+    def __init__(self, settings: CollectorSettings, producer: Producer, answered: Answered, dedup: Dedup) -> None:
         self.settings = settings
         self.producer = producer
         self.sources = Sources(settings.sources)
-        self.dedup = Dedup(settings.dedup.seconds, settings.dedup.max_ids)
+        self.dedup = dedup
         self.refusals = Refusals(settings, producer)
         self.answered = answered
         self.bytes_in_flight = 0
+        self.appends = Timings("trackway_append_seconds")
         self.proxies: list[Network] = [ipaddress.ip_network(value) for value in settings.trusted_proxies]
         self.secret = settings.secret.get_secret_value().encode()
         self.topics = Topics(EVENTS.full_name(settings.topic_prefix), REJECTED.full_name(settings.topic_prefix))
@@ -184,6 +187,7 @@ class Intake:
             if under_way is not None and under_way is not stored:
                 waits.add(under_way)
             receipt.status, receipt.record = "duplicate", self.refusals.duplicate(receipt, context)
+        begun = time.perf_counter()
         try:
             positions = await self.producer.append([receipt.record for receipt in receipts])
         except BaseException as error:
@@ -193,8 +197,9 @@ class Intake:
             stored.exception()  # a copy may be waiting, or nobody: that is no error of its own
             raise
         else:
-            dedup.remember(new, context.now)
+            dedup.remember(new, now_ms())
             stored.set_result(None)
+            self.appends.observe(time.perf_counter() - begun)
         finally:
             for digest in new:
                 del dedup.in_flight[digest]

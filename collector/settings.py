@@ -81,13 +81,27 @@ class Dedup(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     seconds: float = Field(86_400, ge=0, description="How long an id is remembered.")
-    max_ids: int = Field(500_000, ge=0, description="How many ids are remembered, whichever is less.")
+    max_ids: int = Field(
+        5_000_000, ge=0, description="How many ids a process remembers, whichever is less; they take 11 bytes each."
+    )
+
+
+class Collect(BaseModel):
+    """The collector's own listener, for the platform: strangers must not read metrics."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    listen_metrics: str = Field(
+        "127.0.0.1:8083",
+        description="Where `collect` answers /health, /ready and /metrics; empty: nowhere. `up` needs none.",
+    )
 
 
 class CollectorSettings(LogSettings):
     """Who may send, and what is made of a request."""
 
     listen: str = Field("127.0.0.1:8080", description="Address of write-key paths, tracker, schemas and health.")
+    collect: Collect = Field(Collect(), description="The collector's own listener.")
     sources: dict[str, Source] = Field(default_factory=dict, description="The senders, each under its name.")
     cookie: Cookie = Field(Cookie(), description="The first-party cookie.")
     limits: Limits = Field(Limits(), description="What one request may be.")

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from eventlog.groups import Groups
-from eventlog.log import Assigned, Bounds, Partition, Record, Revoked
+from eventlog.log import Assigned, Bounds, OutOfRange, Partition, Record, Revoked
 from eventlog.reading import Files
 from eventlog.settings import LogSettings
 from eventlog.timestamps import now_ms
@@ -147,5 +147,4 @@ class EmbeddedConsumer:
 
 def _check(partition: Partition, offset: int, held: Bounds) -> None:
     if not held.first <= offset <= held.next:
-        where = f"{partition.topic}/{partition.number}"
-        raise ValueError(f"offset {offset} of {where} is outside {held.first}..{held.next}")
+        raise OutOfRange({partition: offset})

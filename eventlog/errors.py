@@ -1,4 +1,7 @@
-"""Three kinds of failure: the sender's (Rejected), ours for now (Unavailable), a record nobody can read (Poison)."""
+"""The kinds of failure: the sender's (Rejected), ours for now (Unavailable), a record the log cannot take or hold.
+
+A record in the log that nobody can read or fold is no exception but a status: poison, with a reason.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ RejectedReason = Literal[
     "undeliverable",
 ]
 FilteredReason = Literal["consent", "dnt", "bot"]
-PoisonReason = Literal["not_json", "not_an_event", "fold_failed"]
+PoisonReason = Literal["not_json", "not_an_event", "fold_failed", "not_storable"]
 
 DEFAULT_RETRY_AFTER: Final = 5.0
 
@@ -56,11 +59,3 @@ class NoSpace(Exception):  # noqa: N818
 
 class RecordTooLarge(Exception):  # noqa: N818
     """A record over the log's limit; nothing of its append was stored."""
-
-
-class Poison(Exception):  # noqa: N818
-    """A record in the log that cannot be read or folded; it is set aside, never lost from the counts."""
-
-    def __init__(self, reason: PoisonReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason

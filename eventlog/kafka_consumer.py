@@ -18,7 +18,7 @@ from aiokafka.errors import (
 from eventlog.connection import connection_options
 from eventlog.errors import Unavailable
 from eventlog.kafka_client import stop_consumer
-from eventlog.log import Assigned, Bounds, Partition, Record, Revoked
+from eventlog.log import Assigned, Bounds, OutOfRange, Partition, Record, Revoked
 from eventlog.settings import LogSettings
 from eventlog.topics import TOPICS
 
@@ -85,7 +85,7 @@ class KafkaConsumer:
             await asyncio.sleep(min(timeout, 0.05))
             fetched = {}
         except OffsetOutOfRangeError as error:
-            raise ValueError(f"the log no longer holds the offset to read: {error.args[0]}") from None
+            raise OutOfRange({Partition(*one): at for one, at in error.args[0].items()}) from None
         except KafkaError as error:
             raise _unavailable(error) from None
         if self._failure:
@@ -148,13 +148,12 @@ class KafkaConsumer:
         self._begun |= {TopicPartition(*one) for one in partitions}
 
     async def _seek(self, offsets: Mapping[Partition, int | None]) -> None:
-        """Seek, without an offset to the first record. Raises ValueError before anything is sought."""
+        """Seek, without an offset to the first record. Raises OutOfRange before anything is sought."""
         held = await self._bounds_of([TopicPartition(*one) for one in offsets])
         for partition, offset in offsets.items():
             first, following = held[partition]
             if offset is not None and not first <= offset <= following:
-                where = f"{partition.topic}/{partition.number}"
-                raise ValueError(f"offset {offset} of {where} is outside {first}..{following}")
+                raise OutOfRange({partition: offset})
         for partition, offset in offsets.items():
             self._started().seek(TopicPartition(*partition), held[partition].first if offset is None else offset)
 

@@ -42,6 +42,15 @@ class Bounds(NamedTuple):
     next: int
 
 
+class OutOfRange(ValueError):  # noqa: N818 - what happened
+    """The log does not hold the offset to read of these partitions: retention took it, or it is another log."""
+
+    def __init__(self, offsets: Mapping[Partition, int]) -> None:
+        told = ", ".join(f"{at} of {one.topic}/{one.number}" for one, at in sorted(offsets.items()))
+        super().__init__(f"outside what the log holds: offset {told}")
+        self.offsets = offsets
+
+
 class Outgoing(NamedTuple):
     """A record to append. `timestamp` is in milliseconds UTC; a None value is a tombstone (compacted topics)."""
 
@@ -116,13 +125,16 @@ class Consumer(Protocol):
         """Join. Raises Unavailable when the log does not answer."""
 
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
-        """Records of the assigned partitions in offset order per partition; empty after `timeout` s without."""
+        """Records of the assigned partitions in offset order per partition; empty after `timeout` s without.
+
+        Raises OutOfRange where retention took what was to be read (only Kafka tells), and Unavailable.
+        """
 
     def assignment(self) -> frozenset[Partition]:
         """The partitions owned now."""
 
     async def seek(self, partition: Partition, offset: int) -> None:
-        """Read `partition` from `offset` on. Raises ValueError where it lies outside the partition's bounds."""
+        """Read `partition` from `offset` on. Raises OutOfRange where it lies outside the partition's bounds."""
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Store the next offset to read of each partition under the group's name."""

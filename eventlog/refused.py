@@ -50,6 +50,12 @@ def refused(data: Path) -> Iterator[dict[str, Any]]:
                 yield orjson.loads(line)
 
 
+def count_refused(slot_folder: Path) -> int:
+    """How many there are in a slot."""
+    file = slot_folder / _FILE
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
 def undeliverable(record: Outgoing, why: str) -> Outcome:
     """What the rejected topic tells of it."""
     headers = {name: value.decode(errors="replace") for name, value in record.headers}

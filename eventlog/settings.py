@@ -16,6 +16,9 @@ class SpoolSettings(BaseModel):
     min_free_bytes: int = Field(
         512 * 2**20, ge=0, description="How much of the disk stays free; below it the answer is 507."
     )
+    warn_seconds: float = Field(
+        60.0, ge=0, description="How long the oldest record may wait there before /ready and an alert tell of it."
+    )
 
 
 class LogSettings(BaseModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import secrets
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -19,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from eventlog.errors import Unavailable
+from eventlog.telemetry import without_its_text
 from exporter.api import Api, api_routes, json_answer, require_token
 from exporter.console.auth import SignIn
 from exporter.console.door import Door
@@ -27,11 +27,12 @@ from exporter.console.routes import console_routes
 from exporter.console.start import SenderInfo
 from exporter.console.tail import LogReader
 from exporter.console.views import Console
-from exporter.health import health_routes
+from exporter.health import health_routes, of_exporter
 from exporter.lookup import Lookup
 from exporter.openapi import document
 from exporter.problem import Problem, of_status
 from exporter.settings import ExporterSettings
+from exporter.state import ExporterState
 from exporter.store import STORE_AWAY, Store
 
 __all__ = ["SECURITY_HEADERS", "AdminApp", "SenderInfo", "create_admin_app"]
@@ -57,9 +58,10 @@ class AdminApp:
     It needs no lifespan: the log is opened when a page asks for it. Whoever serves the app calls `close` at the end.
     """
 
-    def __init__(self, app: Starlette, reader: LogReader) -> None:
+    def __init__(self, app: Starlette, reader: LogReader, state: ExporterState) -> None:
         self._app = app
         self._reader = reader
+        self.state = state
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -85,6 +87,7 @@ def create_admin_app(
 
     `senders` is what the Start page explains. `trusted_proxies`: networks whose X-Forwarded-For and -Proto count.
     """
+    state = ExporterState(settings, store)
     reader = LogReader(settings)
     lookup = Lookup(store, settings)
     renderer = Renderer(settings, sign_in)
@@ -94,7 +97,7 @@ def create_admin_app(
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("/console", 303)),
-            *health_routes(store),
+            *health_routes(of_exporter(state)),
             _openapi(sign_in),
             *api_routes(Api(settings, store), sign_in),
             *console_routes(console, door, renderer),
@@ -104,7 +107,7 @@ def create_admin_app(
             (Problem, HTTPException, Unavailable, *STORE_AWAY), cast(ExceptionHandler, answering)
         ),
     )
-    return AdminApp(app, reader)
+    return AdminApp(app, reader, state)
 
 
 def _openapi(sign_in: SignIn) -> Route:
@@ -144,9 +147,7 @@ def _problem_of(error: Exception) -> Problem:
         todo = "Look at /ready and at `store` in the settings; pages of the log alone go on working."
         return Problem("unavailable", "The store does not answer.", where="store", todo=todo, retry_after=5)
     number = secrets.token_hex(8)
-    # The message of an exception may hold what a sender sent: only what it was and where it happened is logged.
-    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
-    _log.error("request_failed", request=number, error=type(error).__name__, frames=frames)
+    _log.error("request_failed", request=number, **without_its_text(error))
     todo = f"Look for {number} in this process's log."
     return Problem("internal", "Trackway failed to answer this.", where=f"request {number}", todo=todo)
 

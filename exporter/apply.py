@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventlog.log import Partition
 from eventlog.timestamps import MINUTE_MS
-from exporter.fold import EVENTS_TOPIC, Folded
+from exporter.fold import Folded
 from exporter.marks import Mark, hash64, shard_of, visitor_marks
 from exporter.member import Member, OwnershipFact, encode_members, named_roots, ownership_facts
 from exporter.outgoing import put_outbox, rejected_record
@@ -65,12 +65,12 @@ class Batch:
 
 async def positions_of(connection: AsyncConnection) -> dict[Partition, int]:
     """The next offset to fold of each partition that was ever read."""
-    rows = await connection.execute(select(POSITION))
+    rows = await connection.execute(select(POSITION.c.topic, POSITION.c.partition, POSITION.c.next))
     return {Partition(topic, number): following for topic, number, following in rows}
 
 
-async def apply(store: Store, batch: Batch, topic_prefix: str) -> Counter[str]:
-    """Store the batch; answers how many records of each status it had.
+async def apply(store: Store, batch: Batch, topic_prefix: str | None) -> Counter[str]:
+    """Store the batch; answers how many records of each status it had. Without a prefix nothing is to be sent.
 
     Raises Fenced where another process has stored records of these partitions meanwhile.
     """
@@ -84,7 +84,7 @@ async def apply(store: Store, batch: Batch, topic_prefix: str) -> Counter[str]:
     raise AssertionError("unreachable")
 
 
-async def _apply(connection: AsyncConnection, batch: Batch, topic_prefix: str) -> Counter[str]:
+async def _apply(connection: AsyncConnection, batch: Batch, topic_prefix: str | None) -> Counter[str]:
     await _fence(connection, batch)
     await _mark_twins(connection, batch.folded)
     members = [one.member for one in batch.folded if one.member is not None and one.status == "accepted"]
@@ -94,8 +94,8 @@ async def _apply(connection: AsyncConnection, batch: Batch, topic_prefix: str) -
         await _add_members(connection, members)
         marks |= await _add_facts(connection, [fact for member in members for fact in ownership_facts(member)])
     await put_marks(connection, marks)
-    poison = [one for one in batch.folded if one.topic == EVENTS_TOPIC and one.status == "poison"]
-    await put_outbox(connection, [rejected_record(one, topic_prefix) for one in poison])
+    if topic_prefix is not None:
+        await put_outbox(connection, [rejected_record(one, topic_prefix) for one in batch.folded if one.is_poison])
     await _move(connection, batch)
     return Counter(one.status for one in batch.folded)
 
@@ -178,7 +178,7 @@ def _trace(one: Folded) -> dict[str, Any]:
         "source": _storable(one.source),
         "event_id": _storable(one.event_id),
         "status": one.status,
-        "reason": one.reason,
+        "reason": None if one.reason is None else _storable(one.reason),
         "topic": one.topic,
         "partition": one.record.partition.number,
         "offset": one.record.offset,
@@ -251,9 +251,12 @@ def _order(fact: OwnershipFact) -> dict[str, Any]:
 
 
 async def _move(connection: AsyncConnection, batch: Batch) -> None:
+    first = {one.record.partition: one.record.offset for one in reversed(batch.folded)}
     rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     for one, end in sorted(batch.ends.items()):
-        rows[batch.begins[one] is None].append({"topic": one.topic, "partition": one.number, "next": end})
+        new = batch.begins[one] is None
+        row = {"topic": one.topic, "partition": one.number, "next": end}
+        rows[new].append({**row, "first": first[one]} if new else row)
     if rows[True]:
         await connection.execute(insert(POSITION), rows[True])
     if rows[False]:

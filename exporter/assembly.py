@@ -6,20 +6,23 @@ is folded next time, so the last state is a function of the set of events, whate
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
 import orjson
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from exporter.affected import affected_roots
 from exporter.apply import put_marks
-from exporter.evidence import Evidence, all_members
-from exporter.identity import Owners, Root, candidate_roots, resolve, with_owners
-from exporter.marks import SHARDS, Mark, hash64, root_of, root_text, shard_of
-from exporter.member import Identifier, Member
+from exporter.aside import marks_aside, set_mark_aside
+from exporter.evidence import Evidence, Visitors, all_members
+from exporter.failures import blames_data
+from exporter.fold import BUGS
+from exporter.identity import Owners, Root, resolve
+from exporter.marks import SHARDS, Mark, root_of, root_text, shard_of
+from exporter.member import Member
 from exporter.profile import Setting, assemble_all
 from exporter.rules import Rules
 from exporter.session import cut
@@ -30,8 +33,11 @@ from exporter.writing import Writer
 _ROWS: Final = 48
 
 
-async def make_profiles(store: Store, setting: Setting, topic_prefix: str) -> int:
-    """Handle marks that wait, of shards nobody else works on; answers how many there were (0: nothing to do)."""
+async def make_profiles(store: Store, setting: Setting, topic_prefix: str | None) -> int:
+    """Handle marks that wait, of shards nobody else works on; answers how many there were (0: nothing to do).
+
+    Without a prefix nothing is to be sent.
+    """
     async with store.read() as connection:
         if await connection.scalar(text("SELECT 1 FROM dirty LIMIT 1")) is None:
             return 0
@@ -40,7 +46,7 @@ async def make_profiles(store: Store, setting: Setting, topic_prefix: str) -> in
             shards = await _lock_shards(connection)
             marks = await _take_marks(connection, shards)
             if marks:
-                await _Assembly(connection, setting, topic_prefix, shards).run(marks)
+                await Assembly(connection, setting, topic_prefix, shards).run(marks)
             return len(marks)
     except DBAPIError as error:
         if not may_be_retried(error):
@@ -73,62 +79,77 @@ async def _take_marks(connection: AsyncConnection, shards: set[int]) -> set[Mark
     return {Mark(kind, value) for _, body in rows for kind, value in orjson.loads(body)}
 
 
-class _Assembly:
-    """One transaction's work."""
+class Assembly:
+    """One transaction's work on some shards. Without a prefix nothing is to be sent."""
 
-    def __init__(self, connection: AsyncConnection, setting: Setting, topic_prefix: str, shards: set[int]) -> None:
+    def __init__(
+        self, connection: AsyncConnection, setting: Setting, topic_prefix: str | None, shards: set[int]
+    ) -> None:
         self._connection = connection
         self._setting = setting
         self._shards = shards
-        self._evidence = Evidence(connection, setting.rules)
+        self.evidence = Evidence(connection, setting.rules)
         self._writer = Writer(connection, setting, topic_prefix)
+        # Roots that are not made again.
+        self.made: set[Root] = set()
 
     async def run(self, marks: set[Mark]) -> None:
-        roots = await self._dirty_roots(marks)
+        """Handle the marks. One that fails is set aside, with as few others as can be."""
+        aside = await marks_aside(self._connection)
+        skipped = {root_of(mark.value) for mark in aside if mark.kind == "root"}
+        waiting = [sorted(marks - aside)]
+        while waiting:
+            some = waiting.pop()
+            try:
+                async with self._connection.begin_nested():
+                    await self._handle(some, skipped)
+            except (*BUGS, SQLAlchemyError) as error:
+                if not blames_data(error):
+                    raise
+                if len(some) > 1:
+                    middle = len(some) // 2
+                    waiting += [some[middle:], some[:middle]]
+                else:
+                    waiting += await self._narrow(some[0], skipped, error)
+
+    async def _narrow(self, mark: Mark, skipped: set[Root], error: Exception) -> list[list[Mark]]:
+        """The roots that a mark which failed concerns, to be tried one by one; none where that is not known."""
+        if mark.kind != "root":
+            try:
+                async with self._connection.begin_nested():
+                    roots = await affected_roots(self.evidence, [mark], self._setting.rules)
+            except (*BUGS, SQLAlchemyError) as failed:
+                if not blames_data(failed):
+                    raise
+                error = failed
+            else:
+                return [[Mark("root", root_text(root))] for root in sorted(roots - skipped)]
+        await set_mark_aside(self._connection, mark, error)
+        skipped |= {root_of(mark.value)} if mark.kind == "root" else set()
+        return []
+
+    async def _handle(self, marks: list[Mark], skipped: set[Root]) -> None:
+        roots = await affected_roots(self.evidence, marks, self._setting.rules) - skipped - self.made
         others = {root for root in roots if shard_of(Mark("root", root_text(root))) not in self._shards}
         await put_marks(self._connection, {Mark("root", root_text(root)) for root in others})
         await self._assemble(roots - others)
-
-    async def _dirty_roots(self, marks: set[Mark]) -> set[Root]:
-        """Every root whose profile may differ because of what the marks tell."""
-        of: dict[str, set[str]] = {kind: set() for kind in ("visitor", "pair", "claim", "alias", "root")}
-        for mark in marks:
-            of[mark.kind].add(mark.value)
-        roots = {root_of(value) for value in of["root"]}
-        vids = {hash64(key) for key in of["visitor"]} | {hash64(f"anon:{anon}") for anon in of["alias"]}
-        roots |= {("user", fact.user) for fact in await self._evidence.aliases(of["alias"])}
-        touched = await self._touched_identifiers(of["pair"], of["claim"])
-        if touched:
-            roots |= {root_of(one) for one in touched}
-            roots |= {("user", fact.user) for fact in await self._evidence.claims(touched)}
-            vids |= {vid for some in (await self._evidence.linked(touched)).values() for vid in some}
-        candidates = candidate_roots(all_members(await self._evidence.members(vids)))
-        identifiers: set[Identifier] = {
-            ("anon", value.rpartition("#")[0]) if kind == "anon" else (kind, value) for kind, value in candidates
-        }
-        return roots | with_owners(candidates, await self._evidence.owners_named(identifiers))
-
-    async def _touched_identifiers(self, pairs: set[str], claims: set[str]) -> set[str]:
-        """The e-mails and ruids whose user may be another one now."""
-        facts = await self._evidence.claims(pairs | claims)
-        theirs = await self._evidence.claims_of_users({fact.user for fact in facts})
-        emails = Counter(fact.user for fact in theirs if fact.kind == "email")
-        most = self._setting.rules.emails_per_user
-        crowded = {f"{fact.kind}:{fact.value}" for fact in theirs if emails[fact.user] > most}
-        users = Counter(f"{fact.kind}:{fact.value}" for fact in facts)
-        # Named with the one user it ever had, once more: nothing changes.
-        return pairs | crowded | {one for one in claims if users[one] > 1}
+        self.made |= roots - others
 
     async def _assemble(self, roots: set[Root]) -> None:
         if not roots:
             return
-        visitors = await self._evidence.members(await self._evidence.visitors_of(roots))
-        owners = await self._evidence.owners_for(all_members(visitors))
+        visitors, owners = await around(self.evidence, roots)
         moved = await self._writer.write(
             assemble_all(roots, visitors, owners, self._setting),
             lambda: _sessions(visitors, owners, self._setting.rules),
         )
         await put_marks(self._connection, {Mark("root", root_text(root)) for root in moved})
+
+
+async def around(evidence: Evidence, roots: set[Root]) -> tuple[Visitors, Owners]:
+    """All that matters to these roots' profiles."""
+    visitors = await evidence.members(await evidence.visitors_of(roots))
+    return visitors, await evidence.owners_for(all_members(visitors))
 
 
 def _sessions(visitors: Mapping[str, list[Member]], owners: Owners, rules: Rules) -> dict[str, Root]:

@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 _EVERY_SECONDS = 5.0
 _AGAIN_SECONDS = 5.0
 _AT_ONCE = 1000
-_COUNTS_MS = 400 * DAY_MS
+COUNTS_MS = 400 * DAY_MS
 
 _DUE = (
     "SELECT DISTINCT profile.kind, profile.value FROM session JOIN profile ON profile.id = session.profile_id"
@@ -67,7 +67,7 @@ async def drop_old(store: Store, lease: Lease, settings: ExporterSettings, now: 
     """Forget traces, replays and counts older than they are kept."""
     await _repeat(store, lease, "DELETE FROM replay WHERE at < :before", now - settings.trace_days * DAY_MS, _once)
     gone = await _repeat(store, lease, _OLD_TRACES, now - settings.trace_days * DAY_MS, lambda n: n == _AT_ONCE)
-    await _repeat(store, lease, "DELETE FROM counts WHERE minute < :before", now - _COUNTS_MS, _once)
+    await _repeat(store, lease, "DELETE FROM counts WHERE minute < :before", now - COUNTS_MS, _once)
     if gone:
         _log.info("old_traces_dropped", count=gone)
 

@@ -32,9 +32,10 @@ class Evidence:
         """All members of the visitors, by visitor's key."""
         wanted = set(vids)
         unread = wanted - self._read.keys()
-        self._read |= {vid: [] for vid in unread}
+        read: dict[int, list[Member]] = {vid: [] for vid in unread}
         for vid, body in await rows_among(self._connection, "SELECT vid, body FROM timeline", "vid", unread):
-            self._read[vid] += decode_members(body)
+            read[vid] += decode_members(body)
+        self._read |= read
         visitors: defaultdict[str, list[Member]] = defaultdict(list)
         for vid in wanted:
             for member in self._read[vid]:

@@ -22,6 +22,9 @@ EVENTS_TOPIC, REJECTED_TOPIC = 0, 1
 # What an outcome holds beside the poison record's value is smaller.
 _BESIDE: Final = 64 * 1024
 
+# What code of ours raises about a value it was not made for.
+BUGS: Final = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+
 # What the store counts: the first four of the events topic, the last four and poison of the rejected topic.
 Status = Literal["accepted", "unattributed", "twin", "poison", "rejected", "filtered", "duplicate", "unknown"]
 _OUTCOMES: Final[dict[str, Status]] = {
@@ -53,6 +56,11 @@ class Folded:
         self.key_hash = hash64(f"{self.source}\0{self.event_id}")
 
     @property
+    def is_poison(self) -> bool:
+        """Whether it is one that cannot be folded (not the word of the rejected topic about such a one)."""
+        return self.topic == EVENTS_TOPIC and self.status == "poison"
+
+    @property
     def seen(self) -> bool:
         """Whether its identity was accepted by it."""
         return self.topic == EVENTS_TOPIC and self.status in ("accepted", "unattributed")
@@ -70,11 +78,22 @@ def fold_record(record: Record, topic: int, rules: Rules) -> Folded:
         member = member_of(event, rules)
     except ValidationError:
         return _poison(record, value, "not_an_event")
-    except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError):
+    except BUGS:
         # A bug of ours must not stop the log: the record is set aside and counted.
         return _poison(record, value, "fold_failed")
-    status: Status = "accepted" if member.visitor_key is not None else "unattributed"
-    return Folded(record, topic, event["source"], event["id"], status, member=member)
+    return Folded(record, topic, event["source"], event["id"], _status(member), member=member)
+
+
+def fold_again(folded: Folded) -> Folded:
+    """As before the store was asked, which may have found that it is a twin."""
+    if folded.member is not None:
+        folded.status = _status(folded.member)
+    return folded
+
+
+def as_poison(folded: Folded, reason: PoisonReason) -> Folded:
+    """The same record as one that is set aside."""
+    return Folded(folded.record, folded.topic, folded.source, folded.event_id, "poison", reason)
 
 
 def poison_outcome(folded: Folded) -> Outcome:
@@ -118,6 +137,10 @@ def value_of(record: Record | Outgoing) -> Any:
         return orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
         return None
+
+
+def _status(member: Member) -> Status:
+    return "accepted" if member.visitor_key is not None else "unattributed"
 
 
 def _poison(record: Record, value: Any, reason: PoisonReason) -> Folded:

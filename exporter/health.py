@@ -1,61 +1,65 @@
-"""What every service answers to its platform: up, ready (or why not), metrics."""
+"""What the services behind the log answer to their platform: up, ready (or why not), metrics."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exporter.store import STORE_AWAY, Store
-
-_READY_SECONDS: Final = 2.0
-
-# Why a service cannot do its work now; None: it can.
-Problem = Callable[[], str | None]
+from eventlog.numbers import CONTENT_TYPE, Numbers
+from eventlog.readiness import Check, answer
+from eventlog.telemetry import Service
+from exporter.state import AggregatorState, ExporterState
 
 
-def no_problem() -> str | None:
-    """Of a service that is ready whenever its store is."""
-    return None
+class State(NamedTuple):
+    """Who is asked, and for what."""
+
+    service: Service
+    checks: Callable[[], Awaitable[Sequence[Check]]]
+    numbers: Callable[[], Awaitable[Numbers]]
 
 
-def health_routes(store: Store, problem: Problem = no_problem) -> list[Route]:
+def of_exporter(state: ExporterState) -> State:
+    """The state of exports, API and console."""
+    return State("exporter", state.checks, state.numbers)
+
+
+def of_aggregator(state: AggregatorState) -> State:
+    """The state of an aggregator, looked up when it is asked for."""
+
+    async def checks() -> Sequence[Check]:
+        await state.look()
+        return state.checks()
+
+    async def numbers() -> Numbers:
+        return state.numbers()
+
+    return State("aggregator", checks, numbers)
+
+
+def health_routes(state: State) -> list[Route]:
     """`/health`, `/ready` and `/metrics`."""
 
     async def health(_: Request) -> Response:
-        return _json({"status": "up"})
+        return Response(orjson.dumps({"status": "up"}), media_type="application/json")
 
     async def ready(_: Request) -> Response:
-        reason = problem() or await _store_problem(store)
-        return _json({"ready": reason is None, "reason": reason or "ready"}, 503 if reason else 200)
+        status, body = answer(await state.checks())
+        return Response(body, status, media_type="application/json")
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        text = (await state.numbers()).text([state.service])
+        return Response(text, headers={"content-type": CONTENT_TYPE})
 
     return [Route("/health", health), Route("/ready", ready), Route("/metrics", metrics)]
 
 
-def health_app(store: Store, problem: Problem) -> Starlette:
+def health_app(state: State) -> Starlette:
     """A listener with nothing else."""
-    return Starlette(routes=health_routes(store, problem))
-
-
-async def _store_problem(store: Store) -> str | None:
-    try:
-        async with asyncio.timeout(_READY_SECONDS), store.read() as connection:
-            await connection.execute(text("SELECT 1 FROM position LIMIT 1"))
-    except STORE_AWAY:
-        return "the store does not answer"
-    return None
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status, media_type="application/json")
+    return Starlette(routes=health_routes(state))

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventlog.errors import NoSpace, RecordTooLarge, Unavailable
 from eventlog.log import Outgoing, Producer
+from eventlog.topics import REJECTED
 from exporter.lease import Lease, LeaseLost, held, pause
 from exporter.outgoing import decode
 from exporter.store import Store
@@ -75,5 +76,8 @@ async def _append(producer: Producer, records: list[Outgoing]) -> None:
             for record in records:
                 await _append(producer, [record])
         else:
-            # Kept in the store, where the API gives it whole; the topic cannot carry it.
-            _log.error("record_too_large_for_its_topic", topic=records[0].topic, key=records[0].key.decode())
+            # Kept in the store, where the API gives it whole; the topic cannot carry it. Its key is one that others
+            # may have made, so it is not told where it may be anything.
+            topic, key = records[0].topic, records[0].key.decode("ascii", "replace")
+            own = not topic.endswith(REJECTED.name)
+            _log.error("record_too_large_for_its_topic", topic=topic, **({"key": key} if own else {}))

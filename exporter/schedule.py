@@ -7,7 +7,7 @@ tick that comes while the workflow runs is skipped and counted. A run whose proc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
@@ -47,10 +47,15 @@ _SKIP: Final = (
 
 
 async def schedule(
-    settings: ExporterSettings, store: Store, stop: asyncio.Event, now: Callable[[], int] = now_ms
+    settings: ExporterSettings,
+    store: Store,
+    stop: asyncio.Event,
+    now: Callable[[], int] = now_ms,
+    ended: Callable[[Mapping[str, Any]], None] = lambda run: None,
 ) -> None:
-    """Run the workflows when they are due, until `stop` is set; then what runs may finish its batch."""
-    scheduler = Scheduler(settings, store, now)
+    """Run the workflows when they are due, until `stop` is set; then what runs may finish its batch. `ended` is told
+    of each run that has come to its end, as `ledger.list_runs` has it."""
+    scheduler = Scheduler(settings, store, now, ended)
     async with asyncio.TaskGroup() as group:
         looked = float("-inf")
         running: set[asyncio.Task[None]] = set()
@@ -77,7 +82,14 @@ async def schedule(
 class Scheduler:
     """The schedules of one process; `now` is the wall clock (ms)."""
 
-    def __init__(self, settings: ExporterSettings, store: Store, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        store: Store,
+        now: Callable[[], int],
+        ended: Callable[[Mapping[str, Any]], None] = lambda run: None,
+    ) -> None:
+        self._ended = ended
         self._settings = settings
         self._store = store
         self._now = now
@@ -157,7 +169,7 @@ class Scheduler:
     async def run(self, workflow: Workflow, plan: Plan, stop: asyncio.Event) -> None:
         """One run, its failures told in ledger and log."""
         try:
-            await run_planned(self._settings, self._store, workflow, plan, stop)
+            self._ended(await run_planned(self._settings, self._store, workflow, plan, stop))
         except Busy:
             _log.warning("tick_skipped", workflow=workflow.name, tick=format_ms(plan.tick or 0))
             await self._skip(workflow, plan)

@@ -31,12 +31,25 @@ class Admin(BaseModel):
 
 
 class Aggregate(BaseModel):
-    """The aggregator's own listener: health and metrics."""
+    """The aggregator: its own listener, and what it puts up with."""
 
     model_config = ConfigDict(extra="forbid")
 
     listen: str = Field(
         "127.0.0.1:8082", description="Where `aggregate` answers /health, /ready and /metrics; `up` needs none."
+    )
+    lag_records: int = Field(
+        1_000_000, ge=0, description="Not ready while more records than this wait to be folded; 0: however many."
+    )
+    lag_seconds: float = Field(
+        300.0, ge=0, description="Not ready while it is further behind the log than this; 0: however far."
+    )
+    max_poison: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="How many percent of a batch's records of one partition may be such that they cannot be folded or "
+        "stored (ten always may): with more the partition is stopped instead of setting them aside.",
     )
 
 
@@ -55,7 +68,7 @@ class ExporterSettings(LogSettings):
         "shows. Default: `http://<listen>`.",
     )
     admin: Admin = Field(Admin(), description="The listener of API, console and metrics.")
-    aggregate: Aggregate = Field(Aggregate(), description="The aggregator's own listener.")
+    aggregate: Aggregate = Field(Aggregate(), description="The aggregator.")
     rules: Rules = Field(Rules(), description="The rules of sessions, identity and profiles.")
     cdp: dict[str, CdpAccount] = Field(default_factory=dict, description="Accounts of the customer data platform.")
     workflows: dict[str, WorkflowSettings] = Field(default_factory=dict, description="Exports, each under its name.")

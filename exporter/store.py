@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import orjson
 from sqlalchemy import event, text
@@ -33,6 +34,8 @@ _PRAGMAS: Final = (
     "PRAGMA mmap_size=2147483648",
     "PRAGMA temp_store=MEMORY",
 )
+_HASTY: Final = tuple(one.replace("synchronous=FULL", "synchronous=OFF") for one in _PRAGMAS)
+_STATEMENT_SECONDS: Final = 120.0
 # SQLSTATEs after which the same transaction may simply be run again: serialization failure, deadlock, a unique row
 # that another process inserted first.
 _AGAIN: Final = frozenset({"40001", "40P01", "23505"})
@@ -70,6 +73,20 @@ class Store:
             async with connection.begin():
                 yield connection
 
+    @contextlib.asynccontextmanager
+    async def lock(self, number: int) -> AsyncIterator[bool]:
+        """Hold PostgreSQL's advisory lock of this number for the block, or until this process dies; False where
+        another process holds it."""
+        async with _telling_disconnection(), self._engine.connect() as connection:
+            # No transaction: it would hold back what vacuum may clean for as long as the block runs.
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            got = bool(await connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}))
+            try:
+                yield got
+            finally:
+                if got:
+                    await connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": number})
+
     async def migrate(self) -> None:
         """Bring the tables to this program's version; several processes may ask at once."""
         # Alembic takes a while to load, and only who migrates needs it.
@@ -98,7 +115,34 @@ async def _telling_disconnection() -> AsyncIterator[None]:
 
 async def open_store(settings: ExporterSettings) -> Store:
     """The store that `settings.store` names. Raises Unavailable when the database does not answer."""
-    store = _sqlite(settings.store_url) if settings.store_url.startswith("sqlite") else _postgresql(settings.store_url)
+    url = settings.store_url
+    return await _answering(_sqlite(url) if url.startswith("sqlite") else _postgresql(url))
+
+
+async def open_with(settings: ExporterSettings, other: str) -> Store:
+    """The store, where the tables of another place can be read as `other`.table: a schema of the same database, or the
+    file of that name beside the store's. Its statements may take as long as they need. Raises Unavailable."""
+    url = settings.store_url
+    if url.startswith("sqlite"):
+        return await _answering(_sqlite(url, attach=other))
+    return await _answering(_postgresql(url, seconds=None))
+
+
+async def open_beside(settings: ExporterSettings, other: str) -> Store:
+    """A store of its own in another place: a schema of the same database, or a file beside the store's. What it holds
+    may be lost when the machine fails. Raises Unavailable."""
+    url = settings.store_url
+    if url.startswith("sqlite"):
+        return await _answering(_sqlite(f"{url}.{other}", pragmas=_HASTY))
+    return await _answering(_postgresql(url, schema=other, seconds=None))
+
+
+def file_of(settings: ExporterSettings) -> Path:
+    """The file of a SQLite store."""
+    return Path(settings.store_url.removeprefix("sqlite:///"))
+
+
+async def _answering(store: Store) -> Store:
     try:
         async with asyncio.timeout(_CONNECT_SECONDS), store.read() as connection:
             await connection.execute(text("SELECT 1"))
@@ -136,11 +180,16 @@ def may_be_retried(error: DBAPIError) -> bool:
     return state in _AGAIN
 
 
-def _sqlite(url: str) -> Store:
+def _sqlite(url: str, pragmas: tuple[str, ...] = _PRAGMAS, attach: str | None = None) -> Store:
     file = Path(url.removeprefix("sqlite:///"))
     file.parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{file}", poolclass=AsyncAdaptedQueuePool, pool_size=4, max_overflow=4
+        f"sqlite+aiosqlite:///{file}",
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=4,
+        max_overflow=4,
+        hide_parameters=True,
+        connect_args={"uri": True},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -148,28 +197,39 @@ def _sqlite(url: str) -> Store:
         # The driver's own BEGINs come too late for a transaction that reads before it writes.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in _PRAGMAS:
+        for pragma in pragmas:
             cursor.execute(pragma)
+        if attach is not None:
+            # Only to be read: a transaction that writes would otherwise lock it too.
+            cursor.execute(f'ATTACH DATABASE ? AS "{attach}"', (f"file:{quote(f'{file}.{attach}')}?mode=ro",))
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Any) -> None:
         writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if writes and attach is not None:
+            # BEGIN IMMEDIATE would fix the attached file's state at this moment too; a write fixes this file's only.
+            connection.exec_driver_sql("BEGIN")
+            connection.exec_driver_sql("DELETE FROM main.position WHERE FALSE")
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return Store(engine, "sqlite")
 
 
-def _postgresql(url: str) -> Store:
+def _postgresql(url: str, schema: str | None = None, seconds: float | None = _STATEMENT_SECONDS) -> Store:
     parsed = make_url(url).set(drivername="postgresql+asyncpg")
     options = {"jit": "off", "application_name": "trackway", "timezone": "UTC"}
+    if schema is not None:
+        options |= {"search_path": schema, "synchronous_commit": "off"}
     engine = create_async_engine(
         parsed,
         pool_size=8,
         max_overflow=8,
         pool_pre_ping=True,
+        hide_parameters=True,
         isolation_level="READ COMMITTED",
-        connect_args={"server_settings": options, "timeout": _CONNECT_SECONDS, "command_timeout": 120},
+        connect_args={"server_settings": options, "timeout": _CONNECT_SECONDS, "command_timeout": seconds},
     )
     return Store(engine, "postgresql")
 

@@ -7,7 +7,7 @@ holder of their root's shard.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -30,13 +30,15 @@ METADATA: Final = MetaData()
 Word: Final = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 Number: Final = BigInteger().with_variant(Integer, "sqlite")
 
-# The next offset to fold: moved in the transaction of the batch, and the fence against a late owner.
+# The next offset to fold: moved in the transaction of the batch, and the fence against a late owner. `first` is the
+# first that was folded: what follows from the log follows from all of it since then.
 POSITION: Final = Table(
     "position",
     METADATA,
     Column("topic", Word, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("next", BigInteger, nullable=False),
+    Column("first", BigInteger, nullable=False, server_default=text("0")),
     sqlite_with_rowid=False,
 )
 
@@ -141,6 +143,18 @@ DIRTY: Final = Table(
 )
 Index("dirty_shard", DIRTY.c.shard, DIRTY.c.number)
 
+# What aggregation could not do and went on without: a mark (its kind and value) whose profiles could not be made, or
+# `partition` topic/number, which was stopped. `reason` names no person.
+SET_ASIDE: Final = Table(
+    "set_aside",
+    METADATA,
+    Column("kind", Word, primary_key=True),
+    Column("value", Word, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # One row a shard, locked by the transaction that makes its profiles.
 SHARD: Final = Table("shard", METADATA, Column("number", SmallInteger, primary_key=True, autoincrement=False))
 
@@ -222,3 +236,31 @@ REPLAY: Final = Table(
     sqlite_with_rowid=False,
 )
 Index("replay_identity", REPLAY.c.id_hash, REPLAY.c.key_hash)
+
+# Whether a table's rows follow from the log, so that a rebuild makes them anew, or are kept as they are. The tables of
+# the exports are declared in ledger.py.
+ORIGINS: Final[dict[str, Literal["derived", "kept"]]] = {
+    "alias": "derived",
+    "claim": "derived",
+    "counts": "derived",
+    "dirty": "derived",
+    "export_batch": "kept",
+    "export_checkpoint": "kept",
+    "export_column": "kept",
+    "export_refused": "kept",
+    "export_row": "kept",
+    "export_run": "kept",
+    "export_tick": "kept",
+    "lease": "kept",
+    "link": "derived",
+    "outbox": "kept",
+    "position": "derived",
+    "profile": "derived",
+    "replay": "kept",
+    "sequence": "kept",
+    "session": "derived",
+    "set_aside": "derived",
+    "shard": "kept",
+    "timeline": "derived",
+    "trace": "derived",
+}

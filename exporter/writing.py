@@ -54,9 +54,9 @@ class _Changes:
 
 
 class Writer:
-    """One transaction's writing."""
+    """One transaction's writing. Without a prefix of the topics nothing is to be sent."""
 
-    def __init__(self, connection: AsyncConnection, setting: Setting, topic_prefix: str) -> None:
+    def __init__(self, connection: AsyncConnection, setting: Setting, topic_prefix: str | None) -> None:
         self._connection = connection
         self._setting = setting
         self._prefix = topic_prefix
@@ -89,7 +89,7 @@ class Writer:
         for root, made in assembled.items():
             own_id = ids[root]
             revision, before = stored.get(own_id, (0, _NOTHING))
-            body = _json(made.profile) if made else None
+            body = body_text(made.profile) if made else None
             digest = _NOTHING if body is None else hash64(body)
             if digest == before:
                 continue
@@ -97,8 +97,9 @@ class Writer:
                 {"id": own_id, "kind": root[0], "value": root[1], "revision": revision + 1, "digest": digest,
                  "changed_at": now, "body": body}
             )  # fmt: skip
-            shown = {**made.profile, "revision": revision + 1} if made else None
-            changes.records.append(profile_record(shown, own_id, now, self._prefix))
+            if self._prefix is not None:
+                shown = {**made.profile, "revision": revision + 1} if made else None
+                changes.records.append(profile_record(shown, own_id, now, self._prefix))
 
     async def _sessions(
         self,
@@ -135,7 +136,7 @@ class Writer:
 
     def _session(self, session: dict[str, Any], stored: Mapping[str, _Stored], changes: _Changes) -> None:
         own_id = session["profile_id"]
-        body = _json(session)
+        body = body_text(session)
         digest = hash64(body)
         top = max((row.revision for row in stored.values()), default=0)
         own = stored.get(own_id)
@@ -148,7 +149,7 @@ class Writer:
             {"id": session["id"], "profile_id": own_id, "revision": top + 1, "digest": digest,
              "start": parse_ms(session["start"]), "due": due, "body": body}
         )  # fmt: skip
-        changes.records.append(session_record({**session, "revision": top + 1}, self._setting.now, self._prefix))
+        self._send({**session, "revision": top + 1}, changes)
 
     async def _gone(
         self,
@@ -169,7 +170,7 @@ class Writer:
             if root is None:
                 revision = max(row.revision for row in stored[one].values()) + 1
                 ended = {**orjson.loads(body), "state": "deleted", "revision": revision}
-                changes.records.append(session_record(ended, self._setting.now, self._prefix))
+                self._send(ended, changes)
             else:
                 changes.moved.add(root)
             changes.sessions.append(
@@ -177,6 +178,11 @@ class Writer:
                  "due": None, "body": None}
             )  # fmt: skip
 
+    def _send(self, session: dict[str, Any], changes: _Changes) -> None:
+        if self._prefix is not None:
+            changes.records.append(session_record(session, self._setting.now, self._prefix))
 
-def _json(value: Mapping[str, Any]) -> str:
+
+def body_text(value: Mapping[str, Any]) -> str:
+    """A profile or session as its row holds it."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

@@ -95,7 +95,10 @@ def _add_services(nouns: object) -> None:
     up = _command(nouns, "up", "run everything by one command", ["up --demo", "--config shop.yml up"])
     up.add_argument("--demo", action="store_true", help="with a shop to click through and a stand-in for the CDP")
     up.set_defaults(run=_in("services", "up"))
-    collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect"])
+    collect = _command(nouns, "collect", "run a collector", ["collect", "--config shop.yml collect --workers 4"])
+    workers = "processes on one port; more than 1 needs Kafka (1)"
+    collect.add_argument("--workers", type=int, default=1, metavar="N", help=workers)
+    collect.add_argument("--inherited-socket", type=int, help=argparse.SUPPRESS)
     collect.set_defaults(run=_in("services", "collect"))
     aggregate = _command(nouns, "aggregate", "run an aggregator", ["aggregate", "--config shop.yml aggregate"])
     aggregate.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -146,6 +149,23 @@ def _add_accounts(nouns: object) -> None:
     _json(where)
     _pii(where)
     where.set_defaults(run=_in("where", "where"))
+    _add_rebuild(nouns)
+
+
+def _add_rebuild(nouns: object) -> None:
+    rebuild = _command(
+        nouns,
+        "rebuild",
+        "make the store anew from the log, or compare it with one made anew",
+        ["rebuild --compare", "rebuild", "rebuild --drop-history"],
+    )
+    how = rebuild.add_mutually_exclusive_group()
+    how.add_argument(
+        "--compare", action="store_true", help="change nothing, print what differs; 1 where something does"
+    )
+    how.add_argument("--drop-history", action="store_true", help="forget what the log no longer holds")
+    _json(rebuild)
+    rebuild.set_defaults(run=_in("again", "rebuild"))
 
 
 def _add_rejected(nouns: object) -> None:

@@ -16,6 +16,7 @@ from eventlog.log import Bounds, Partition
 from eventlog.opening import open_consumer
 from eventlog.provision import provision
 from eventlog.topics import EVENTS, REJECTED
+from exporter.aside import all_aside
 from exporter.lookup import Lookup
 from exporter.store import STORE_AWAY, Store, open_store
 from trackway.settings import Settings
@@ -141,16 +142,24 @@ async def _store(settings: Settings, store: Store) -> list[Finding]:
         bounds = await _bounds(settings)
     except Unavailable:
         return [answers, Finding("TW008", "fail", "the log does not answer, so its lag is unknown", "see TW006")]
+    aside = await all_aside(store)
+    if aside.partitions:
+        text = "; ".join(f"partition {one} is stopped: {reason}" for one, reason in sorted(aside.partitions.items()))
+        return [answers, Finding("TW008", "fail", text, "see docs/running.md, Poison")]
     lost = [one for one, bound in bounds.items() if reached.get(one, bound.first) < bound.first]
     if lost:
         text = f"{len(lost)} partitions of the log begin behind what was folded last: records are lost to the store"
         return [
             answers,
-            Finding("TW008", "fail", text, "raise the topics' retention; the aggregator must run more often"),
+            Finding("TW008", "fail", text, "run `trackway rebuild --drop-history`, and the aggregator more often"),
         ]
     behind = sum(bound.next - reached.get(one, bound.first) for one, bound in bounds.items())
     if behind > _MAX_BEHIND:
         return [answers, Finding("TW008", "warn", f"{behind} records behind", "is `trackway aggregate` running?")]
+    if aside.profiles:
+        told = ", ".join(f"{n} ({reason})" for reason, n in sorted(aside.profiles.items()))
+        remedy = "an aggregator that is started anew, or a rebuild, tries again; report the place in the code"
+        return [answers, Finding("TW008", "warn", f"profiles that could not be made: {told}", remedy)]
     return [answers, Finding("TW008", "ok", f"{behind} records behind")]
 
 

@@ -1,4 +1,4 @@
-"""docs/settings.md and docs/commands.md, made from the code: `make docs` writes them, a test compares them."""
+"""docs/settings.md, commands.md and metrics.md, made from the code: `make docs` writes them, a test compares them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from eventlog.telemetry import METRICS, SERVICES
 from trackway.cli import parser
 from trackway.settings import Settings
 
@@ -36,6 +37,23 @@ what `TRACKWAY_CONFIG` names.
 - Data goes to standard output, talk to standard error. Every list takes `--json`: one object a line.
 - Exit codes: 0 done, 1 a finding, 2 usage or configuration, 3 unreachable.
 - Personal data is masked unless `--pii --reason TEXT` says why it is looked at.
+"""
+_METRICS_HEAD: Final = """\
+# Metrics
+
+What `/metrics` tells, for Prometheus. What to watch, and what to do when something is wrong, stands in
+[monitoring.md](monitoring.md).
+
+| service | where |
+|---|---|
+| collector | `collect.listen_metrics` (127.0.0.1:8083); with `--workers` the sum of all workers |
+| aggregator | `aggregate.listen` (127.0.0.1:8082) |
+| exporter | `admin.listen` (127.0.0.1:8081) |
+| `up` | all of them on `admin.listen`. Collector and exporter are one process there, and both tell its CPU and memory |
+
+Counters begin at 0 when a process starts. With several workers, numbers are added up; where the largest or the smallest
+of them is told, the table says so. No label holds anything a sender or a visitor chose: sources and workflows are named
+as in your settings, all other values are closed lists.
 """
 _PLAIN: Final[dict[type, str]] = {str: "text", bool: "true, false", int: "whole number", float: "number"}
 
@@ -168,9 +186,32 @@ def _commands(one: argparse.ArgumentParser) -> Iterator[str]:
     yield "\n```sh\n" + "".join(f"{example.strip()}\n" for example in examples) + "```\n"
 
 
+def metrics_page() -> str:
+    """docs/metrics.md."""
+    parts = [_METRICS_HEAD]
+    for service in SERVICES:
+        parts.append(f"\n## Of the {service}\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n")
+        for metric in METRICS:
+            if service in metric.services:
+                labels = ", ".join(f"`{label}`" for label in metric.labels)
+                more = (
+                    ""
+                    if metric.merge == "sum" or "collector" not in metric.services
+                    else f" Of several processes the {metric.merge}."
+                )
+                parts.append(f"| `{metric.name}` | {metric.kind} | {labels} | {_cell(metric.help + more)} |\n")
+    parts.append("\n## Values of labels\n\n")
+    for metric in METRICS:
+        for label, values in metric.labels.items():
+            told = values if isinstance(values, str) else ", ".join(f"`{one}`" if one else "empty" for one in values)
+            parts.append(f"- `{label}` of `{metric.name}`: {told}\n")
+    return "".join(parts)
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":
-    sys.stdout.write(commands_page() if sys.argv[1:] == ["commands"] else page())
+    pages = {"commands": commands_page, "metrics": metrics_page, "settings": page}
+    sys.stdout.write(pages[sys.argv[1]]())

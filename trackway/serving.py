@@ -38,12 +38,15 @@ def split_address(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def bind(listen: str) -> socket.socket:
-    """A listening socket, bound before anything else starts, so that a taken port is known at once."""
+def bind(listen: str, *, shared: bool = False) -> socket.socket:
+    """A listening socket, bound before anything else starts, so that a taken port is known at once. `shared`: others
+    that are shared too may listen on the same port, and the kernel spreads connections over them."""
     host, port = split_address(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((host, port))
         # From here on who connects waits instead of being refused, also before the server takes over.

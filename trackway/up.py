@@ -4,43 +4,37 @@ is a child of it, because folding beside them would make every answer wait.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import sys
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from typing import Final
 
-import structlog
 from starlette.types import ASGIApp
 
 from collector.app import Collector
-from eventlog.errors import Unavailable
+from eventlog.numbers import Numbers
 from eventlog.provision import provision
+from eventlog.readiness import Check, put_checks
+from eventlog.telemetry import SERVICES
+from exporter.app import AdminApp
 from exporter.schedule import schedule
+from trackway.child import Child, checks_heard, watched
+from trackway.collecting import only_collector, opened_collector
 from trackway.demo.site import create_demo
+from trackway.exporting import ADMIN_LISTEN, open_sign_in, opened_admin
+from trackway.platform import SEGMENTS, Platform
 from trackway.printing import say
-from trackway.services import (
-    ADMIN_LISTEN,
-    all_of,
-    listening,
-    look_for_garbage_less_often,
-    only_collector,
-    open_sign_in,
-    opened_admin,
-    opened_collector,
-    opened_store,
-)
+from trackway.process import all_of, listening, look_for_garbage_less_often
+from trackway.reloading import Reloading
 from trackway.serving import Dispatch, address_of, serve, stopping
 from trackway.settings import ConfigError, Settings
+from trackway.stores import opened_store
 
-_log = structlog.get_logger(__name__)
+# What is known of an aggregator that does not answer, as while it starts.
+AWAY: Final = Check("process", "the aggregator does not answer")
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
-_ADMIN_PATHS = ("api", "console", "openapi.json", "metrics")
-# A child that ends sooner than this after its start has not really started.
-_YOUNG_SECONDS, _YOUNG_ENDS = 10.0, 5
+_ADMIN_PATHS = ("api", "console", "openapi.json", *SEGMENTS)
 
 
 async def up(settings: Settings, arguments: Namespace) -> None:
@@ -57,16 +51,20 @@ async def up(settings: Settings, arguments: Namespace) -> None:
             steps.done("store", "PostgreSQL" if settings.store.startswith("postgresql") else settings.store_url)
             public, admin_url = f"http://{address_of(sock)}", f"http://{address_of(admin_sock)}"
             sign_in = open_sign_in(settings)
+            aggregator = Child("aggregator", arguments, ("aggregate", "--stop-with-stdin"))
             async with (
                 opened_admin(settings, store, sign_in, settings.public_url or public) as admin,
-                _aggregator(settings, arguments, stop),
+                watched([aggregator], stop, settings.drain_time),
             ):
                 steps.done("aggregator", "a process of its own")
-                app = _public(settings, collector, admin if admin_sock is sock else None, demo=arguments.demo)
-                works = [serve(app, sock, stop, settings.drain_time), collector.answered.tick(stop)]
+                reloading = Reloading(settings, arguments.settings_file, collector.replace_sources)
+                everything = _Everything(collector, admin, aggregator, reloading)
+                pages = Dispatch(admin, dict.fromkeys(SEGMENTS, everything.platform))
+                app = _public(settings, collector, pages if admin_sock is sock else None, demo=arguments.demo)
+                works = [serve(app, sock, stop, settings.drain_time), collector.work(stop), reloading.watch(stop)]
                 if admin_sock is not sock:
-                    works.append(serve(admin, admin_sock, stop, settings.drain_time))
-                works.append(schedule(settings, store, stop))
+                    works.append(serve(pages, admin_sock, stop, settings.drain_time))
+                works.append(schedule(settings, store, stop, ended=admin.state.ended))
                 look_for_garbage_less_often()
                 steps.done("collector, exports, API, console", public)
                 _print_addresses(public, admin_url, sign_in.sign_in_link(admin_url), demo=arguments.demo)
@@ -88,6 +86,43 @@ def _public(settings: Settings, collector: Collector, admin: ASGIApp | None, *, 
     if admin is not None:
         by_segment[""] = admin
     return Dispatch(collector, by_segment)
+
+
+class _Everything:
+    """What all parts tell of themselves. Whether events are taken decides on /ready; of the rest it is told only."""
+
+    def __init__(self, collector: Collector, admin: AdminApp, aggregator: Child, reloading: Reloading) -> None:
+        self._collector = collector
+        self._admin = admin
+        self._aggregator = aggregator
+        self._reloading = reloading
+        self.platform = Platform(SERVICES, self._checks, self._numbers)
+
+    async def _checks(self) -> list[Check]:
+        told = await self._aggregator.ask("checks")
+        others = {
+            "exporter": await self._admin.state.checks(),
+            "aggregator": [AWAY] if told is None else checks_heard(told),
+        }
+        return [
+            *self._collector.checks(),
+            *(
+                Check(f"{service}.{check.name}", check.why, decides=False)
+                for service, checks in others.items()
+                for check in checks
+            ),
+        ]
+
+    async def _numbers(self) -> Numbers:
+        numbers = self._reloading.put(self._collector.numbers())
+        numbers.add(await self._admin.state.numbers())
+        told = await self._aggregator.ask("numbers")
+        if told is None:
+            put_checks(numbers, "aggregator", [AWAY])
+        else:
+            numbers.add(Numbers.heard(told))
+        numbers.put("trackway_child_deaths_total", self._aggregator.deaths, "aggregator")
+        return numbers
 
 
 class _Steps:
@@ -113,60 +148,3 @@ async def _make_topics(settings: Settings) -> None:
     failed = [one for one in await provision(settings, apply=True) if one.level == "fail"]
     if failed:
         raise ConfigError([f"topic {one.topic} {one.message}" for one in failed])
-
-
-@dataclass
-class _Child:
-    process: asyncio.subprocess.Process
-    begun: float
-
-
-@contextlib.asynccontextmanager
-async def _aggregator(settings: Settings, arguments: Namespace, stop: asyncio.Event) -> AsyncIterator[None]:
-    """The aggregator's process: started again when it dies, stopped at the block's end. Raises Unavailable at the end
-    where it did not start, in several tries."""
-    child = await _start(arguments)
-    watching = asyncio.create_task(_keep_alive(child, arguments, stop))
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.wait({watching})
-        if child.process.stdin:
-            # Its cue to stop; it reaches the child also when this process is killed.
-            child.process.stdin.close()
-        try:
-            async with asyncio.timeout(settings.drain_time):
-                await child.process.wait()
-        except TimeoutError:
-            child.process.kill()
-            await child.process.wait()
-    if not watching.cancelled():
-        watching.result()
-
-
-async def _start(arguments: Namespace) -> _Child:
-    given = ["--config", str(arguments.settings_file)] if arguments.settings_file else []
-    command = [sys.executable, "-m", "trackway", *given]
-    process = await asyncio.create_subprocess_exec(
-        *command, "aggregate", "--stop-with-stdin", stdin=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    return _Child(process, time.monotonic())
-
-
-async def _keep_alive(child: _Child, arguments: Namespace, stop: asyncio.Event) -> None:
-    young = 0
-    while not stop.is_set():
-        code = await child.process.wait()
-        if stop.is_set():
-            return
-        # One that was killed had started well enough.
-        failed = code > 0 and time.monotonic() - child.begun < _YOUNG_SECONDS
-        young = young + 1 if failed else 0
-        if young >= _YOUNG_ENDS:
-            stop.set()
-            raise Unavailable(f"the aggregator ended {young} times with exit code {code}; its messages above say why")
-        _log.warning("aggregator_ended", exit_code=code, again_in_seconds=min(young, 1))
-        await asyncio.sleep(min(young, 1))
-        started = await _start(arguments)
-        child.process, child.begun = started.process, started.begun

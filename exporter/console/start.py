@@ -85,6 +85,8 @@ REMEDIES: Final[dict[str, str]] = {
     "bad_value": "Send a value that the message allows in the field that the path names.",
     "not_a_number": "Send a finite number; NaN and Infinity are no JSON.",
     "too_long": "Shorten the field that the path names.",
+    "undeliverable": "Kafka refuses what was acknowledged: correct the topic's limits. It lies in the "
+    "collector's data folder, in refused.ndjson.",
     "too_deep": "Nest objects and lists less deeply.",
     "too_large": "Send less in one event.",
     "unknown_key": "Compare the write key with the one in the snippet: no source has the key that was sent.",
@@ -95,6 +97,7 @@ REMEDIES: Final[dict[str, str]] = {
     "bot": "The sender calls itself a bot, and the source is set to `bots: filter`.",
     "not_json": "Somebody else wrote into the topic: records hold JSON objects.",
     "not_an_event": "Somebody else wrote into the topic: records follow /schema/event.json.",
+    "not_storable": "The store cannot hold a value of this record; the aggregator's log has the error.",
     "fold_failed": "Trackway could not work with this record; its log has the error.",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
@@ -18,8 +18,11 @@ from eventlog.timestamps import MINUTE_MS, now_ms
 from eventlog.topics import EVENTS, PROFILES, REJECTED, SESSIONS
 from exporter.accounts import take_accounts
 from exporter.aggregate import Progress, aggregate
+from exporter.aside import all_aside
 from exporter.lookup import Lookup
 from exporter.outbox import send_outbox
+from exporter.poison import stopped_text
+from exporter.rebuild import HistoryShort, compare, rebuild
 from exporter.settings import ExporterSettings
 from exporter.store import Store, open_store
 from tests.console.seeds import event, outcome, outgoing
@@ -61,6 +64,13 @@ async def until_folded(store: Store, records: int) -> None:
             await asyncio.sleep(0.05)
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Until it is so."""
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.05)
+
+
 def a_morning(at: int) -> list[dict[str, Any]]:
     """Forty visitors, one of them known; a twin, and one of each outcome."""
     bodies = [event(at + n, anonymous_id=f"visitor-{n % 40}") for n in range(200)]
@@ -78,7 +88,7 @@ def test_what_is_in_the_log_is_in_the_store_and_the_accounts_agree(settings: Exp
             await producer.append([outgoing(settings, body) for body in bodies])
             async with folding(settings, store) as progress:
                 await until_folded(store, len(bodies))
-                assert progress.problem is None
+                assert progress.waits is None and not progress.stopped
             assert progress.counts == Counter(accepted=201, twin=1, rejected=1, filtered=1, duplicate=1)
             start = at // MINUTE_MS * MINUTE_MS
             accounts = await take_accounts(settings, store, start, now_ms() + MINUTE_MS)
@@ -177,15 +187,78 @@ def test_a_record_that_is_no_event_ends_on_the_rejected_topic_and_the_accounts_a
     asyncio.run(scenario())
 
 
-def test_a_log_that_lost_what_was_not_yet_folded_stops_the_aggregator(settings: ExporterSettings) -> None:
+def test_a_partition_whose_log_is_another_one_is_stopped_and_goes_on_after_a_rebuild(
+    settings: ExporterSettings,
+) -> None:
     async def scenario() -> None:
         async with opened(settings) as (store, producer):
-            await producer.append([outgoing(settings, event(now_ms()))])
+            at = now_ms()
+            bodies = [event(at + n, anonymous_id=f"visitor-{n}") for n in range(40)]
+            await producer.append([outgoing(settings, body) for body in bodies])
             async with folding(settings, store):
-                await until_folded(store, 1)
+                await until_folded(store, len(bodies))
             async with store.write() as connection:
-                await connection.execute(text("UPDATE position SET next = 1000000 WHERE next > 0"))
-            with pytest.raises(ValueError, match="1000000"):
-                await asyncio.wait_for(aggregate(settings, store, asyncio.Event()), 60)
+                moved = "UPDATE position SET next = 1000000 WHERE partition = 3"
+                lost = (await connection.execute(text(moved))).rowcount
+            assert lost == 1
+            more = [event(at + 100 + n, anonymous_id=f"visitor-{n}") for n in range(40)]
+            await producer.append([outgoing(settings, body) for body in more])
+            async with folding(settings, store) as progress:
+                await until(lambda: sum(progress.counts.values()) >= 30 and bool(progress.stopped))
+                (partition,) = progress.stopped
+                assert partition.number == 3
+                assert "up to offset 1000000" in str(stopped_text(progress.stopped))
+                assert "rebuild --drop-history" in str(stopped_text(progress.stopped))
+                others = progress.counts["accepted"]
+                assert others < len(more)
+                aside = await all_aside(store)
+                assert list(aside.partitions) == [f"{partition.topic}/3"]
+                with pytest.raises(HistoryShort, match="no longer holds"):
+                    await rebuild(settings, store, lambda *_: None, drop_history=False)
+                # It is made anew beside a running aggregator, which then goes on with the partition by itself.
+                await rebuild(settings, store, lambda *_: None, drop_history=True)
+                await until(lambda: progress.waits is None and not progress.stopped)
+                await producer.append([outgoing(settings, event(at, anonymous_id=f"visitor-{n}")) for n in range(40)])
+                await until_folded(store, 120)
+            assert (await all_aside(store)).partitions == {}
+            assert (await compare(settings, store, lambda *_: None)).differences == []
+            profiles = await Lookup(store, settings).recent_profiles(100)
+            assert [one["counts"]["events"] for one in profiles] == [3] * 40
+            assert (await take_accounts(settings, store, 0, now_ms() + MINUTE_MS)).holds
+
+    asyncio.run(scenario())
+
+
+def test_a_rebuild_beside_traffic_loses_nothing_and_counts_nothing_twice(settings: ExporterSettings) -> None:
+    async def scenario() -> None:
+        async with opened(settings) as (store, producer):
+            at, total = now_ms(), 0
+            done = asyncio.Event()
+
+            async def post() -> None:
+                nonlocal total
+                while not done.is_set():
+                    bodies = [event(at + n, anonymous_id=f"visitor-{(total + n) % 60}") for n in range(30)]
+                    await producer.append([outgoing(settings, body) for body in bodies])
+                    total += len(bodies)
+                    await asyncio.sleep(0.05)
+
+            posting = asyncio.create_task(post())
+            async with asyncio.timeout(90), folding(settings, store) as progress:
+                await until(lambda: progress.counts["accepted"] > 300)
+                async with store.write() as connection:
+                    await connection.execute(text("UPDATE counts SET n = n + 1"))
+                assert {one.table for one in (await compare(settings, store, lambda *_: None)).differences} == {
+                    "counts"
+                }
+                await rebuild(settings, store, lambda *_: None, drop_history=False)
+                assert (await compare(settings, store, lambda *_: None)).differences == []
+                done.set()
+                await posting
+                await until_folded(store, total)
+                assert progress.waits is None and not progress.stopped
+            profiles = await Lookup(store, settings).recent_profiles(100)
+            assert sum(one["counts"]["events"] for one in profiles) == total
+            assert (await take_accounts(settings, store, 0, now_ms() + MINUTE_MS)).holds
 
     asyncio.run(scenario())

@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection
 from exporter.ledger import RUN
 from exporter.settings import ExporterSettings
 from exporter.store import open_store
+from exporter.tables import ORIGINS
+from exporter.taking import MADE_AGAIN, TAKEN
 
 
 def _differences(connection: Connection) -> list[object]:
@@ -29,3 +31,12 @@ def test_a_migrated_store_has_exactly_the_tables_of_the_program(settings_of_stor
             await store.close()
 
     asyncio.run(scenario())
+
+
+def test_a_rebuild_knows_of_every_table_whether_to_make_it_anew() -> None:
+    tables = RUN.metadata.tables
+    assert ORIGINS.keys() == tables.keys()
+    assert TAKEN.keys() | MADE_AGAIN == {table for table, origin in ORIGINS.items() if origin == "derived"}
+    for table, (columns, _) in TAKEN.items():
+        names = {column.name for column in tables[table].columns} - {"number"}
+        assert {name.strip(' "') for name in columns.split(",")} == names, table

@@ -25,6 +25,7 @@ PROGRAM = (sys.executable, "-m", "trackway")
 CONFIG = """\
 data: {folder}/data
 listen: 127.0.0.1:0
+collect: {{listen_metrics: '127.0.0.1:0'}}
 log: {log}
 topic_prefix: {prefix}
 secret: for-tests

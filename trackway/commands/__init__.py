@@ -12,8 +12,7 @@ import structlog
 import uvloop
 
 from eventlog.timestamps import DAY_MS, HOUR_MS, MINUTE_MS, now_ms, parse_ms
-from exporter.store import Store, open_store
-from trackway.settings import ConfigError, Settings
+from trackway.settings import ConfigError
 
 _log = structlog.get_logger(__name__)
 
@@ -29,20 +28,6 @@ def run(work: Callable[[], Awaitable[int]]) -> int:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())
-
-
-def with_store(settings: Settings, work: Callable[[Store], Awaitable[int]]) -> int:
-    """Run a coroutine with the open, migrated store."""
-
-    async def opened() -> int:
-        store = await open_store(settings)
-        try:
-            await store.migrate()
-            return await work(store)
-        finally:
-            await store.close()
-
-    return run(opened)
 
 
 def moment(text: str) -> int:

@@ -13,9 +13,10 @@ from exporter.accounts import Accounts, Asked, Totals, by_source, take_accounts,
 from exporter.answers import Fault
 from exporter.ledger import rows_by_minute
 from exporter.store import Store
-from trackway.commands import moment, with_store
+from trackway.commands import moment
 from trackway.printing import print_json, print_rows, say
 from trackway.settings import ConfigError, Settings
+from trackway.stores import with_store
 
 # How many minutes that differ are printed one by one.
 _DIFFERENCES: Final = 50

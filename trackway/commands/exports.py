@@ -10,9 +10,9 @@ from exporter.run import run_now
 from exporter.schedule import next_ticks
 from exporter.store import Store
 from exporter.workflow import Mode, WorkflowError
-from trackway.commands import with_store
 from trackway.printing import print_json, print_rows, say
 from trackway.settings import ConfigError, Settings
+from trackway.stores import with_store
 
 _COLUMNS = ("started_at", "workflow", "mode", "scope", "state", "read", "sent", "accepted", "outcome")
 

@@ -8,10 +8,11 @@ from typing import Any, cast, get_args
 from eventlog.profile import IdentifierKind
 from exporter.lookup import Lookup
 from exporter.store import Store
-from trackway.commands import shows_pii, with_store
+from trackway.commands import shows_pii
 from trackway.masking import masked
 from trackway.printing import print_json, print_tree, say
 from trackway.settings import ConfigError, Settings
+from trackway.stores import with_store
 
 _SESSIONS = 20
 

@@ -19,10 +19,11 @@ from exporter.lookup import Lookup
 from exporter.rejected import Cause, Found, Wanted, group, most_first, read_at, read_rejected
 from exporter.replays import REPLAYS, is_being_sent, replayed_of
 from exporter.store import Store
-from trackway.commands import moment, shows_pii, with_store
+from trackway.commands import moment, shows_pii
 from trackway.printing import print_json, print_rows, print_tree, say
 from trackway.replaying import FATES, Account, Replaying
 from trackway.settings import ConfigError, Settings
+from trackway.stores import with_store
 from trackway.yaml_file import dotted, line_of, read_yaml
 
 _LIST: Final = ("received_at", "record", "status", "reason", "path", "source", "id", "kept", "replayed",

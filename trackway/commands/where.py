@@ -11,10 +11,11 @@ from exporter.lookup import Lookup
 from exporter.searching import Search
 from exporter.store import Store
 from exporter.whereabouts import Whereabouts
-from trackway.commands import shows_pii, with_store
+from trackway.commands import shows_pii
 from trackway.masking import masked
 from trackway.printing import print_json, say
 from trackway.settings import Settings
+from trackway.stores import with_store
 
 
 def where(settings: Settings, arguments: Namespace) -> int:
