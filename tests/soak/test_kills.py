@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.end_to_end.installation import Installation, embedded
+from tests.end_to_end.installation import Installation, embedded, eventually
 from tests.services import Kafka
 from tests.soak import checks
 from tests.soak.conftest import NewSite
@@ -48,6 +49,41 @@ def test_twenty_kills(new_site: NewSite, kafka: Kafka, chance: random.Random, pr
         topic = checks.all_of_it(site, [report])
         progress.say(f"{topic.twins} twins among {len(topic.records):,} records, each pair with one id")
         checks.rebuild_finds_no_difference(site)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_kills_of_workers(new_site: NewSite, kafka: Kafka, chance: random.Random, progress: Progress) -> None:
+    with new_site(kafka.url) as site:
+        collector = site.processes["collector"]
+        collector.term(30)
+        collector.command += ["--workers", "2"]
+        collector.restart()
+        collector.ready()
+        with Load(site.collector, 300) as load:
+            for _ in range(5):
+                progress.during("a worker next", chance.uniform(0.5, 3.0), load.report)
+                load.report.life += 1
+                replaced(psutil.Process(collector.process.pid), chance)
+            progress.during("all up", 3, load.report)
+            report = load.stop()
+            progress.say(f"answers {dict(report.answers)}\n{report.table()}", report)
+            topic = checks.all_of_it(site, [report])
+            progress.say(f"{topic.twins} twins among {len(topic.records):,} records, each pair with one id")
+            checks.rebuild_finds_no_difference(site)
+
+
+def replaced(parent: psutil.Process, chance: random.Random) -> None:
+    """SIGKILL to one of a process's children; waits until there are as many as before."""
+    before = parent.children()
+    victim = chance.choice(before)
+    victim.kill()
+
+    def is_there() -> bool:
+        now = parent.children()
+        return victim not in now and len(now) == len(before)
+
+    eventually(is_there, "a new worker")
 
 
 @pytest.mark.soak
