@@ -88,7 +88,8 @@ def test_what_is_in_the_log_is_in_the_store_and_the_accounts_agree(settings: Exp
             await producer.append([outgoing(settings, body) for body in bodies])
             async with folding(settings, store) as progress:
                 await until_folded(store, len(bodies))
-                assert progress.waits is None and not progress.stopped
+                assert progress.waits is None
+                assert not progress.stopped
             assert progress.counts == Counter(accepted=201, twin=1, rejected=1, filtered=1, duplicate=1)
             start = at // MINUTE_MS * MINUTE_MS
             accounts = await take_accounts(settings, store, start, now_ms() + MINUTE_MS)
@@ -256,7 +257,8 @@ def test_a_rebuild_beside_traffic_loses_nothing_and_counts_nothing_twice(setting
                 done.set()
                 await posting
                 await until_folded(store, total)
-                assert progress.waits is None and not progress.stopped
+                assert progress.waits is None
+                assert not progress.stopped
             profiles = await Lookup(store, settings).recent_profiles(100)
             assert sum(one["counts"]["events"] for one in profiles) == total
             assert (await take_accounts(settings, store, 0, now_ms() + MINUTE_MS)).holds
