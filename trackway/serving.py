@@ -6,10 +6,16 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from trackway.graceful import GracefulServer
+from trackway.listener import take_again
+
+# Of the drain time: what is left for flushing the log once the last request is answered, and the farewell's grace.
+_FLUSH_SHARE, _GRACE_SHARE, _MOST_GRACE = 1 / 3, 1 / 10, 1.0
 
 
 class Dispatch:
@@ -22,14 +28,6 @@ class Dispatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         segment = scope.get("path", "/").split("/", 2)[1] if scope["type"] == "http" else ""
         await self.by_segment.get(segment, self.default)(scope, receive, send)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: `stopping` decides for the whole process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def split_address(listen: str) -> tuple[str, int]:
@@ -56,7 +54,6 @@ def bind(listen: str, *, shared: bool = False) -> socket.socket:
     except OSError:
         sock.close()
         raise
-    sock.set_inheritable(True)
     return sock
 
 
@@ -67,7 +64,9 @@ def address_of(sock: socket.socket) -> str:
 
 
 async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_time: float) -> None:
-    """Serve `app` until `stop` is set; then finish what is in flight, for at most `drain_time` seconds."""
+    """Serve `app` until `stop` is set; then finish what is in flight, for at most two thirds of `drain_time` seconds:
+    the last third belongs to what has to be stored after that."""
+    grace = min(_MOST_GRACE, drain_time * _GRACE_SHARE)
     config = uvicorn.Config(
         app,
         loop="none",
@@ -78,11 +77,13 @@ async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_ti
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=max(1, int(drain_time)),
+        timeout_graceful_shutdown=max(1, int(drain_time * (1 - _FLUSH_SHARE) - 2 * grace)),
         # A browser's tab may stay a while between two batches; a new connection costs it two round trips.
         timeout_keep_alive=75,
     )
-    server = _Server(config)
+    server = GracefulServer(config, grace)
+    # One that is shared may have been left by a process that had stopped taking connections.
+    take_again(sock)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
