@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import importlib.metadata
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,22 +16,29 @@ from starlette.types import Receive, Scope, Send
 from collector.answered import Answered
 from collector.cors import Answer, preflight
 from collector.dedup import Dedup
-from collector.endpoints import Intake, problem
+from collector.endpoints import Intake
+from collector.openapi import OPENAPI_PATH, document
 from collector.protocols import PATHS
 from collector.settings import CollectorSettings, Source
 from collector.sources import Sources
 from collector.state import checks_of, numbers_of, tell_each_minute
+from collector.statuses import problem
 from eventlog import readiness
 from eventlog.log import Producer
 from eventlog.numbers import Numbers
 from eventlog.readiness import Check, put_checks
 from eventlog.refused import count_refused
+from eventlog.security_headers import FOR_DATA
 from eventlog.slot import Slot
 from eventlog.timestamps import now_ms
 from eventlog.topics import TOPICS, json_schema
 
 _STATIC: Final = Path(__file__).parent.parent / "static"
 _SCRIPT_PATHS: Final = ("/tw/t.js", "/tracker.js")
+# What an answer says itself stays; `Answer` adds one of its own.
+_SECURITY: Final = [
+    (name.encode(), value.encode()) for name, value in FOR_DATA.items() if name != "x-content-type-options"
+]
 _AN_HOUR: Final = (b"cache-control", b"public, max-age=3600")
 
 
@@ -52,6 +61,10 @@ class Collector:
             for topic in TOPICS
         }  # fmt: skip
         self._gets["/.well-known/gpc.json"] = Answer(200, b'{"gpc":true,"lastUpdate":"2026-11-24"}', [_AN_HOUR])
+        published = document(settings.limits, importlib.metadata.version("trackway"))
+        self._gets[OPENAPI_PATH] = Answer(
+            200, orjson.dumps(published), [_AN_HOUR, (b"access-control-allow-origin", b"*")]
+        )
         self._gets["/health"] = Answer(200, b'{"status":"up"}')
         self._script = _script()
         self.stopping = False
@@ -88,13 +101,16 @@ class Collector:
             await self._intake.handle(post[0], post[1], scope, receive, send)
             return
         headers = dict(scope["headers"])
-        await self._other(path, method, headers, post is not None).send(send, head_only=method == "HEAD")
+        answer = self._other(path, method, headers, post is not None)
+        said = {name for name, _ in answer.headers}
+        also = [one for one in _SECURITY if one[0] not in said]
+        await replace(answer, headers=answer.headers + also).send(send, head_only=method == "HEAD")
 
     def _other(self, path: str, method: str, headers: dict[bytes, bytes], is_post_path: bool) -> Answer:
         if is_post_path and method == "OPTIONS":
             return preflight(headers, self._intake.sources.origins)
         if is_post_path:
-            return Answer(405, problem(405, "method", "send events by POST"), [(b"allow", b"POST, OPTIONS")])
+            return Answer(405, problem("method", "send events by POST"), [(b"allow", b"POST, OPTIONS")])
         if method in ("GET", "HEAD"):
             if path == "/ready":
                 return self._ready()
@@ -102,7 +118,7 @@ class Collector:
                 return _unless_known(self._script, headers)
             if path in self._gets:
                 return self._gets[path]
-        return Answer(404, problem(404, "not_found", "nothing is served here"))
+        return Answer(404, problem("not_found"))
 
     def _ready(self) -> Answer:
         return Answer(*readiness.answer(self.checks()))

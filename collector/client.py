@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -13,22 +12,6 @@ from crawlerdetect import CrawlerDetect
 from eventlog.event import Client
 
 _crawlers = CrawlerDetect()
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def client_address(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
-    """The nearest address that is not one of our own proxies: the last untrusted one of X-Forwarded-For."""
-    address = peer
-    for hop in reversed([part.strip() for part in forwarded_for.split(",") if part.strip()]):
-        if not _is_in(address, proxies):
-            break
-        address = hop
-    return address
-
-
-def is_proxy(peer: str, proxies: Sequence[Network]) -> bool:
-    """Whether the peer's word on scheme and address counts."""
-    return _is_in(peer, proxies)
 
 
 @lru_cache(maxsize=4096)
@@ -64,13 +47,3 @@ def _device(user_agent: str) -> str:
     if "iPad" in user_agent or "Tablet" in user_agent or ("Android" in user_agent and "Mobile" not in user_agent):
         return "tablet"
     return "mobile" if "Mobi" in user_agent else "desktop"
-
-
-def _is_in(address: str, networks: Sequence[Network]) -> bool:
-    if not networks:
-        return False
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(ip in network for network in networks)

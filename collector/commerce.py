@@ -57,6 +57,8 @@ _MONEY: Final = ("subtotal", "revenue", "value", "total", "tax", "shipping", "di
 # An amount as decimal text already, which needs no more than a look; everything else goes through Decimal.
 _DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?")
 _MAX_DIGITS: Final = 30
+# Characters of a category; longer ones are read anew each time rather than kept.
+_MAX_REMEMBERED: Final = 512
 _EXACT_INTEGER: Final = 2**53
 
 
@@ -136,11 +138,11 @@ def _item(product: Mapping[str, Any], currency: str | None, path: str) -> Item:
 
 def _categories(values: Mapping[str, Any]) -> list[tuple[str, str]] | None:
     category = values.get("category_path") or values.get("category")
-    return list(category_path(category)) if isinstance(category, str) else None
+    if not isinstance(category, str):
+        return None
+    return list(_known_path(category) if len(category) <= _MAX_REMEMBERED else category_path(category))
 
 
-# A shop has a few hundred, and names one in nearly each event.
-@lru_cache(maxsize=4096)
 def category_path(text: str) -> tuple[tuple[str, str], ...]:
     """`id#name;id#name` as pairs; without `;` or `#` it is split at ` > ` or `/`, each part being id and name."""
     if ";" in text or "#" in text:
@@ -148,6 +150,10 @@ def category_path(text: str) -> tuple[tuple[str, str], ...]:
         return tuple((key or name, name or key) for key, _, name in parts if key or name)
     names = [name.strip() for name in text.split(" > " if " > " in text else "/")]
     return tuple((name, name) for name in names if name)
+
+
+# A shop has a few hundred, and names one in nearly each event.
+_known_path: Final = lru_cache(maxsize=4096)(category_path)
 
 
 _ORDER_TEXTS: Final = (

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import math
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
 from collector.answered import Answered
-from collector.client import Network, agent_facts, client_address, is_proxy, stored_address
+from collector.body import RECORD_BYTES, Flight, Held, read_body
+from collector.client import agent_facts, stored_address
 from collector.cors import Answer, cors_headers
-from collector.decode import BadBody, decode, decompress
+from collector.decode import BadBody, decode
 from collector.dedup import Dedup
 from collector.identity import expire_cookie, is_due, read_cookie, set_cookie
 from collector.intake import Context, Receipt, Taken, Topics, intake
 from collector.protocols import Family
+from collector.rates import Rate, limited_as
 from collector.refusals import Refusals
 from collector.sent import Parsed
 from collector.settings import CollectorSettings, Source
 from collector.sources import Grant, Refusal, Sources, key_of
+from collector.statuses import CODES, Code, Overload, problem
 from eventlog.errors import DEFAULT_RETRY_AFTER, NoSpace, RecordTooLarge, Unavailable
 from eventlog.event import Client
 from eventlog.log import Position, Producer
 from eventlog.numbers import Timings
+from eventlog.proxies import Proxies
 from eventlog.timestamps import format_ms, now_ms, parse_ms
 from eventlog.topics import EVENTS, REJECTED
 
 Headers = dict[bytes, bytes]
+
+
+class Read(NamedTuple):
+    """A request that was understood. `cookie_set_on`: the day its cookie was set; `https`: whether it came by it."""
+
+    taken: Taken
+    context: Context
+    cookie_set_on: int
+    https: bool
 
 
 class Intake:
@@ -42,97 +54,98 @@ class Intake:
         self.dedup = dedup
         self.refusals = Refusals(settings, producer)
         self.answered = answered
-        self.bytes_in_flight = 0
+        limits = settings.limits
+        self.flight = Flight(limits.in_flight_bytes)
+        self.turn = asyncio.Lock()
+        self.ip_rate = Rate(limits.ip_events_per_second, limits.burst_seconds, "this address")
+        self.key_rate = Rate(limits.key_events_per_second, limits.burst_seconds, "this write key")
+        self.proxies = Proxies(settings.trusted_proxies, settings.proxy_header)
         self.appends = Timings("trackway_append_seconds")
-        self.proxies: list[Network] = [ipaddress.ip_network(value) for value in settings.trusted_proxies]
         self.secret = settings.secret.get_secret_value().encode()
         self.topics = Topics(EVENTS.full_name(settings.topic_prefix), REJECTED.full_name(settings.topic_prefix))
 
     async def handle(self, family: Family, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one POST. Every status this path can give is in this function."""
+        """Answer one POST. Every status this path can give is here, or by its code in `statuses.CODES`."""
         headers = dict(scope["headers"])
         origin = _header(headers, b"origin")
         cookies: list[str] = []
-        content, refused = b"", (200, "", "")
+        content = b""
+        refused: tuple[Code, str] | None = None
+        retry_after = DEFAULT_RETRY_AFTER
+        held = Held(self.flight)
         try:
-            body = await self.receive(headers, receive)
-            content, cookies = await self.take(family, path, scope, headers, body)
+            held.body = await read_body(headers, receive, self.settings.limits, held)
+            content, cookies = await self.take(family, path, scope, headers, held)
         except BadBody as error:
-            refused = error.status, error.code, str(error)
+            refused = error.code, str(error)
         except Refusal as error:
-            refused = error.status, error.code, str(error)
+            refused = error.code, str(error)
             await self.refusals.record(error, origin, path)
         except RecordTooLarge as error:
-            refused = 413, "body_too_large", str(error)
-        except TimeoutError:
-            refused = 408, "slow_body", "the body did not arrive in time"
+            refused = "body_too_large", str(error)
+        except Overload as error:
+            refused, retry_after = (error.code, str(error)), error.retry_after
         except Unavailable as error:
-            refused = 503, "unavailable", str(error)
+            refused = "unavailable", str(error)
         except NoSpace as error:
-            refused = 507, "disk_full", str(error)
-        status, code, told = refused
-        if code:
-            content = problem(status, code, told)
-            self.answered.refuse(code)
+            refused = "disk_full", str(error)
+        finally:
+            held.give_back()
+        status = 200
+        if refused:
+            status, content = CODES[refused[0]].status, problem(*refused)
+            self.answered.refuse(refused[0])
         answer = Answer(status, content, cors_headers(origin, self.sources.origins))
         answer.headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
         if status == 503:
-            answer.headers.append((b"retry-after", b"%d" % DEFAULT_RETRY_AFTER))
+            answer.headers.append((b"retry-after", b"%d" % math.ceil(retry_after)))
         await answer.send(send)
 
-    async def receive(self, headers: Headers, receive: Receive) -> bytes:
-        """Step 1: the body's bytes, within size and time."""
-        limits = self.settings.limits
-        if int(headers.get(b"content-length", b"0") or 0) > limits.body_bytes:
-            raise BadBody(413, "body_too_large", f"a body has {limits.body_bytes} bytes at most")
-        parts, size = [], 0
-        async with asyncio.timeout(limits.body_seconds):
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise BadBody(400, "cut_off", "the body is cut off")
-                part = message.get("body", b"")
-                size += len(part)
-                if size > limits.body_bytes:
-                    raise BadBody(413, "body_too_large", f"a body has {limits.body_bytes} bytes at most")
-                parts.append(part)
-                more = message.get("more_body", False)
-        encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return decompress(body, encoding, limits.body_bytes, limits.ratio)
-
     async def take(
-        self, family: Family, path: str, scope: Scope, headers: Headers, body: bytes
+        self, family: Family, path: str, scope: Scope, headers: Headers, held: Held
     ) -> tuple[bytes, list[str]]:
         """Steps 2 to 5: parse, intake, append, answer."""
-        if self.bytes_in_flight + len(body) > self.settings.limits.in_flight_bytes:
-            raise Unavailable("too many bytes are being worked on")
-        self.bytes_in_flight += len(body)
+        if held.is_long():
+            # One at a time, so that those who send little never wait for more than one of those who send much.
+            async with self.turn:
+                await asyncio.sleep(0)  # with the turn taken, so that the others wait for theirs while the loop goes on
+                read = self.read(family, path, scope, headers, held)
+        else:
+            read = self.read(family, path, scope, headers, held)
+        taken, context = read.taken, read.context
+        # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
+        number = self.answered.begin(len(taken.receipts))
         try:
-            parsed = family.parse(decode(body), path, self.settings.limits.batch_events)
-            key = key_of(headers, scope["query_string"], parsed.write_key)
-            grant = self.sources.grant(key, _header(headers, b"origin"), _header(headers, b"referer"))
-            cookie_id, set_on = read_cookie(_header(headers, b"cookie"), self.settings.cookie)
-            context = self.context(grant, parsed, scope, headers, cookie_id)
-            taken = intake(parsed, context)
-            # The parsed tree is garbage from here on: keeping it while waiting costs half the throughput of batches.
-            del parsed
-            # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
-            number = self.answered.begin(len(taken.receipts))
-            try:
-                positions = await self.append(taken.receipts, context)
-            except BaseException:
-                self.answered.fail(number, taken.receipts, context)
-                raise
-            self.answered.give(number, taken.receipts, context)
-        finally:
-            self.bytes_in_flight -= len(body)
+            positions = await self.append(taken.receipts, context)
+        except BaseException:
+            self.answered.fail(number, taken.receipts, context)
+            raise
+        self.answered.give(number, taken.receipts, context)
         receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
-        cookies = self.cookies(taken, cookie_id, set_on, self.is_https(scope, headers), context.now)
-        return family.answer(receipts), cookies
+        return family.answer(receipts), self.cookies(read)
 
-    def context(self, grant: Grant, parsed: Parsed, scope: Scope, headers: Headers, cookie_id: str | None) -> Context:
+    def read(self, family: Family, path: str, scope: Scope, headers: Headers, held: Held) -> Read:
+        """Steps 2 and 3: parse, intake. The parsed tree is garbage at its end: keeping it while waiting for the log
+        costs half the throughput of batches."""
+        limits = self.settings.limits
+        parsed = family.parse(decode(held.take_body(), limits.body_values), path, limits.batch_events)
+        key = key_of(headers, scope["query_string"], parsed.write_key)
+        grant = self.sources.grant(key, _header(headers, b"origin"), _header(headers, b"referer"))
+        address, https = self.proxies.seen((scope.get("client") or ("", 0))[0], scope["scheme"], scope["headers"])
+        self.check_rates(grant, address, len(parsed.events))
+        held.take(len(parsed.events) * RECORD_BYTES)
+        cookie_id, set_on = read_cookie(_header(headers, b"cookie"), self.settings.cookie)
+        context = self.context(grant, parsed, address, headers, cookie_id)
+        return Read(intake(parsed, context), context, set_on, https)
+
+    def check_rates(self, grant: Grant, address: str, events: int) -> None:
+        """By key, and by address where the key is a browser's: a server sends for many. Raises Overload."""
+        now = time.monotonic()
+        if not grant.server and (name := limited_as(address)):
+            self.ip_rate.take(name, events, now)
+        self.key_rate.take((grant.name, grant.server), events, now)
+
+    def context(self, grant: Grant, parsed: Parsed, address: str, headers: Headers, cookie_id: str | None) -> Context:
         source, settings = grant.source, self.settings
         now = now_ms()
         if parsed.received_at and grant.server and source.allow_received_at:
@@ -151,22 +164,19 @@ class Intake:
             received_at=format_ms(now),
             # A server's own address and user agent say nothing about the person.
             cookie_id=None if grant.server else cookie_id,
-            client={} if grant.server else self.client(source, scope, headers),
+            client={} if grant.server else self.client(source, address, headers),
             gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
             collector=self.answered.headers,
         )
 
-    def client(self, source: Source, scope: Scope, headers: Headers) -> Client:
+    def client(self, source: Source, address: str, headers: Headers) -> Client:
         """What the request tells of the person's device."""
         agent = _header(headers, b"user-agent")
         client: Client = {**agent_facts(agent[:512])} if agent else {}
-        peer = (scope.get("client") or ("", 0))[0]
-        address = stored_address(
-            client_address(peer, _header(headers, b"x-forwarded-for") or "", self.proxies), source.ip
-        )
-        if address:
-            client["ip"] = address
+        stored = stored_address(address, source.ip)
+        if stored:
+            client["ip"] = stored
         return client
 
     async def append(self, receipts: list[Receipt], context: Context) -> list[Position | None]:
@@ -208,25 +218,16 @@ class Intake:
             await wait
         return positions
 
-    def cookies(self, taken: Taken, held: str | None, set_on: int, secure: bool, now: int) -> list[str]:
+    def cookies(self, read: Read) -> list[str]:
         """Set-Cookie values: adopt a new id, renew daily, expire."""
-        cookie, wanted = self.settings.cookie, taken.cookie_id
+        cookie, wanted = self.settings.cookie, read.taken.cookie_id
         if wanted is None:
             return []
+        held, now = read.context.cookie_id, read.context.now
         if wanted == "":
-            return [expire_cookie(cookie, secure)] if held else []
-        return [set_cookie(wanted, cookie, now, secure)] if wanted != held or is_due(set_on, now) else []
-
-    def is_https(self, scope: Scope, headers: Headers) -> bool:
-        if scope.get("scheme") == "https":
-            return True
-        peer = (scope.get("client") or ("", 0))[0]
-        return headers.get(b"x-forwarded-proto") == b"https" and is_proxy(peer, self.proxies)
-
-
-def problem(status: int, code: str, message: str) -> bytes:
-    """The one shape of errors; SDKs read `code`, `message`, `error` and `status`, and some fail without one."""
-    return orjson.dumps({"success": False, "code": code, "message": message, "error": message, "status": status})
+            return [expire_cookie(cookie, read.https)] if held else []
+        is_news = wanted != held or is_due(read.cookie_set_on, now)
+        return [set_cookie(wanted, cookie, now, read.https)] if is_news else []
 
 
 def _shown(receipt: Receipt, position: Position | None) -> dict[str, Any]:

@@ -13,6 +13,8 @@ _LEFT_ALONE: Final = 10_000
 _MAX_SKEW: Final = DAY_MS
 _MAX_AHEAD: Final = 5 * MINUTE_MS
 _MAX_AGE: Final = 400 * DAY_MS
+# No time is written longer; what is, must not stay in memory for it.
+_MAX_CHARACTERS: Final = 64
 
 
 def event_time(client: int | None, sent_at: int | None, now: int, is_exact: bool) -> tuple[int, TimeSource]:
@@ -30,13 +32,15 @@ def event_time(client: int | None, sent_at: int | None, now: int, is_exact: bool
     return (occurred, source) if now - _MAX_AGE <= occurred <= now + _MAX_AHEAD else (now, "received")
 
 
-# The events of a batch share their sending time, and often their own.
-@lru_cache(maxsize=256)
 def read_time(text: str | None) -> int | None:
     """A time as the sender wrote it, in milliseconds UTC; None if it is none, or cannot be written with four digits of
     a year after 1970."""
-    if text is None:
-        return None
+    return _read(text) if text is not None and len(text) <= _MAX_CHARACTERS else None
+
+
+# The events of a batch share their sending time, and often their own.
+@lru_cache(maxsize=256)
+def _read(text: str) -> int | None:
     try:
         at = parse_ms(text)
     except (ValueError, OverflowError):

@@ -19,7 +19,7 @@ def read_cookie(header: str | None, cookie: Cookie) -> tuple[str | None, int]:
         if name == cookie.name:
             text, _, day = unquote(value).rpartition(".")
             anonymous_id = normalise("anon", text)
-            if anonymous_id and day.isdigit() and len(day) < 8:
+            if anonymous_id and day.isascii() and day.isdigit() and len(day) < 8:
                 return anonymous_id, int(day)
     return None, 0
 

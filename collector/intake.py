@@ -11,22 +11,21 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-import orjson
-
 from collector import commerce
 from collector.consent import verdict, with_signals
 from collector.context import Context, Topics
-from collector.decode import NotANumber
 from collector.event_time import event_time, read_time
 from collector.keeping import asked_of, keep, may_be_kept
 from collector.page import campaign_of, page_of
 from collector.sent import Parsed, Refused, Sent, without_blanks
+from collector.shape import check_names, check_size, check_values
 from eventlog import identifiers
+from eventlog.compact import dumps
 from eventlog.errors import FilteredReason, Rejected
 from eventlog.event import MAX_ID_CHARACTERS, Channel, Event
 from eventlog.identifiers import email_in_ruid, normalise
 from eventlog.log import Headers, Outgoing
-from eventlog.outcome import Asked, Outcome, Status
+from eventlog.outcome import MAX_PATH_CHARACTERS, Asked, Outcome, Status
 from eventlog.timestamps import format_ms
 
 __all__ = [
@@ -40,9 +39,6 @@ __all__ = [
     "pseudonym",
     "record_key",
 ]
-
-# A path names the sender's own keys, which may be as long as the event.
-_MAX_PATH: Final = 1024
 
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
 _SPEC: Final = ("ce_specversion", b"1.0")
@@ -69,13 +65,17 @@ class Taken:
 
 
 def intake(parsed: Parsed, context: Context) -> Taken:
-    """Canonical events and outcomes of a request, one receipt an event."""
+    """Canonical events and outcomes of a request, one receipt an event. The events are taken out of `parsed`."""
     taken = Taken()
     sent_at = read_time(parsed.sent_at)
     # Our tracker cannot read its HttpOnly cookie, so the cookie wins; for other SDKs it only fills gaps.
     first = context.cookie_id if parsed.protocol == "trackway" else None
     last = context.cookie_id
-    for sent in parsed.events:
+    # Taken out of their list one by one: an event's values take five times the memory of its record.
+    waiting = parsed.events[::-1]
+    parsed.events.clear()
+    while waiting:
+        sent = waiting.pop()
         if isinstance(sent, Refused):
             taken.receipts.append(
                 _refused(sent.error, sent, _kept_of(parsed, len(taken.receipts), last, context), context)
@@ -110,8 +110,7 @@ def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
     """Raises Rejected; the event has its id then too."""
     event = sent.event
     event_id = event["id"] = event.get("id") or str(uuid.uuid4())
-    if len(event_id) > MAX_ID_CHARACTERS:
-        raise Rejected("too_long", f"{sent.path}.messageId".lstrip("."), "an id has 256 characters at most")
+    check_names(event_id, event["name"], sent.path)
     _complete(sent, event, sent_at, context)
     reason = _why_not(event, context)
     if reason:
@@ -120,9 +119,8 @@ def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
             "received_at": context.received_at, "protocol": context.protocol,
         }  # fmt: skip
         return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
-    value = orjson.dumps(event)
-    if len(value) > context.limits.event_bytes:
-        raise Rejected("too_large", sent.path, f"an event has {context.limits.event_bytes} bytes at most")
+    value = dumps(event)
+    check_size(sent, len(value), context.limits)
     record = event_record(event, value, context)
     return Receipt(event_id, "accepted", record)
 
@@ -144,10 +142,10 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
         event["identifiers"] = {"email": email}
     properties = event.get("properties", {})
     if properties:
-        _walk(properties, sent.properties_path, context.limits.depth)
+        check_values(properties, sent.properties_path, context.limits.depth)
         event["properties"] = without_blanks(properties)
     if "traits" in event:
-        _walk(event["traits"], f"{sent.path}.traits".lstrip("."), context.limits.depth)
+        check_values(event["traits"], f"{sent.path}.traits".lstrip("."), context.limits.depth)
     commerce.lift(event, sent.meaning, properties, sent.properties_path)
     if "page" in event:
         campaign = campaign_of(event)
@@ -167,50 +165,31 @@ def _why_not(event: Event, context: Context) -> FilteredReason | None:
     return reason or ("bot" if context.filter_bots and "bot" in context.client else None)
 
 
-_NOT_FLAT: Final = frozenset((dict, list, NotANumber))
-
-
-def _walk(value: Any, path: str, depth: int) -> None:
-    """Depth, and numbers JSON does not have."""
-    if depth < 0:
-        raise Rejected("too_deep", path, "objects and lists stand too deep inside each other")
-    is_list = isinstance(value, list)
-    if _NOT_FLAT.isdisjoint(map(type, value if is_list else value.values())):
-        return
-    for key, one in enumerate(value) if is_list else value.items():
-        if type(one) in _NOT_FLAT:
-            where = f"{path}[{key}]" if is_list else f"{path}.{key}"
-            if isinstance(one, NotANumber):
-                raise Rejected("not_a_number", where, "NaN and infinities are no numbers in JSON")
-            _walk(one, where, depth - 1)
-
-
-def _kept_of(parsed: Parsed, at: int, cookie_id: str | None, context: Context) -> tuple[Any, Asked]:
+def _kept_of(parsed: Parsed, at: int, cookie_id: str | None, context: Context) -> tuple[Any, Asked | None]:
     """What is kept of the event at `at`: its message, and what the request said beside it."""
     return parsed.messages[at], asked_of(parsed, cookie_id, context)
 
 
-def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked], context: Context) -> Receipt:
+def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked | None], context: Context) -> Receipt:
     # Where the sender gave none, its receipt tells one to ask by, which a replay keeps.
     event_id = (event.id if isinstance(event, Refused) else event.event["id"]) or str(uuid.uuid4())
     outcome: Outcome = {
         "status": "rejected", "reason": error.reason, "source": context.source, "id": event_id[:MAX_ID_CHARACTERS],
         "message": error.message, "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
-    if error.path:
-        outcome["path"] = error.path[:_MAX_PATH]
+    event_id, path = event_id[:MAX_ID_CHARACTERS], error.path[:MAX_PATH_CHARACTERS]
+    if path:
+        outcome["path"] = path
     if may_be_kept(event, context):
         keep(outcome, *kept, context.limits.event_bytes)
     record = outcome_record(outcome, event_id, context)
-    return Receipt(event_id, "rejected", record, error.reason, error.path, error.message)
+    return Receipt(event_id, "rejected", record, error.reason, path, error.message)
 
 
 def outcome_record(outcome: Outcome, key: str, context: Context) -> Outgoing:
     """A record of the rejected topic."""
     name = pseudonym("id", key, context.secret)
-    return Outgoing(
-        context.topics.rejected, name, orjson.dumps(outcome), (_CONTENT_TYPE, *context.collector), context.now
-    )
+    return Outgoing(context.topics.rejected, name, dumps(outcome), (_CONTENT_TYPE, *context.collector), context.now)
 
 
 def event_record(event: Event, value: bytes, context: Context) -> Outgoing:
@@ -229,9 +208,14 @@ def record_key(event: Event, secret: bytes) -> bytes:
     )
 
 
+def _person_key(kind: identifiers.Kind, value: str | None, secret: bytes) -> bytes | None:
+    # What is longer identifies nobody, and must not stay in memory.
+    return _known_key(kind, value, secret) if value and len(value) <= MAX_ID_CHARACTERS else None
+
+
 # A visitor sends many events, most of them soon after one another.
 @lru_cache(maxsize=16_384)
-def _person_key(kind: identifiers.Kind, value: str | None, secret: bytes) -> bytes | None:
+def _known_key(kind: identifiers.Kind, value: str, secret: bytes) -> bytes | None:
     one = normalise(kind, value)
     return pseudonym(kind, one, secret) if one else None
 

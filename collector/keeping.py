@@ -20,10 +20,22 @@ _BESIDE: Final = 64 * 1024
 _MAX_TIME: Final = 64
 # orjson writes no deeper ones.
 _MAX_DEPTH: Final = 250
+# Of what JSON does not have so much is noted, and in no longer words.
+_MAX_NOT_NUMBERS: Final = 100
+_MAX_POINTER: Final = 1024
+
+# Where a value stands: the place it stands in, and its name there. Pointers are put together only where one is needed:
+# names may be long, and values many.
+_Place = tuple["_Place | None", str]
 
 
-def asked_of(parsed: Parsed, cookie_id: str | None, context: Context) -> Asked:
-    """What the request said beside its events; `cookie_id` is the cookie's id as it counts for the event at hand."""
+def asked_of(parsed: Parsed, cookie_id: str | None, context: Context) -> Asked | None:
+    """What the request said beside its events, None where that is too much to be kept with each; `cookie_id` is the
+    cookie's id as it counts for the event at hand."""
+    if parsed.is_shared_kept is None:
+        parsed.is_shared_kept = _is_small(parsed.shared)
+    if not parsed.is_shared_kept:
+        return None
     asked: Asked = {"path": parsed.path, "key": "server" if context.server_key else "browser"}
     if parsed.sent_at and len(parsed.sent_at) <= _MAX_TIME:
         asked["sent_at"] = parsed.sent_at
@@ -53,17 +65,21 @@ def may_be_kept(event: Sent | Refused, context: Context) -> bool:
     return not (context.filter_bots and "bot" in context.client)
 
 
-def keep(outcome: Outcome, message: Any, asked: Asked, event_bytes: int) -> None:
+def keep(outcome: Outcome, message: Any, asked: Asked | None, event_bytes: int) -> None:
     """Put the event into its outcome: whole, or its beginning where it is larger than `event_bytes`."""
     not_numbers: list[str] = []
+    is_whole = asked is not None
     try:
         body = orjson.dumps(message)
     except TypeError:
         try:
-            body = orjson.dumps(_written(message, "", not_numbers, _MAX_DEPTH))
+            body = orjson.dumps(_written(message, None, not_numbers, _MAX_DEPTH))
         except (TypeError, ValueError):
-            return
-    if len(body) > min(event_bytes, MAX_MESSAGE_BYTES - _BESIDE) or not _is_small(asked.get("shared")):
+            # Nested deeper than is written, say: its outermost texts and numbers tell what it was.
+            flat = message.items() if isinstance(message, dict) else ()
+            body = orjson.dumps({name: one for name, one in flat if isinstance(one, str | int | float)})
+            is_whole = False
+    if asked is None or not is_whole or len(body) > min(event_bytes, MAX_MESSAGE_BYTES - _BESIDE):
         outcome["prefix"] = body[: 4 * MAX_PREFIX_CHARACTERS].decode("utf-8", "ignore")[:MAX_PREFIX_CHARACTERS]
         return
     if not_numbers:
@@ -78,19 +94,30 @@ def _is_small(shared: Any) -> bool:
         return False
 
 
-def _written(value: Any, pointer: str, not_numbers: list[str], depth: int) -> Any:
+def _written(value: Any, place: _Place | None, not_numbers: list[str], depth: int) -> Any:
     """The value without what JSON does not have; where that was goes into `not_numbers`. Raises ValueError for what
-    stands too deep."""
+    stands too deep, or where there is too much of it."""
+    if isinstance(value, NotANumber):
+        not_numbers.append(_pointer(place))
+        if len(not_numbers) > _MAX_NOT_NUMBERS:
+            raise ValueError("too many")
+        return None
+    if not isinstance(value, dict | list):
+        return value
     if depth < 0:
         raise ValueError("too deep")
-    if isinstance(value, NotANumber):
-        not_numbers.append(pointer)
-        return None
     if isinstance(value, dict):
-        return {
-            name: _written(inner, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}", not_numbers, depth - 1)
-            for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_written(inner, f"{pointer}/{at}", not_numbers, depth - 1) for at, inner in enumerate(value)]
-    return value
+        return {name: _written(inner, (place, name), not_numbers, depth - 1) for name, inner in value.items()}
+    return [_written(inner, (place, str(at)), not_numbers, depth - 1) for at, inner in enumerate(value)]
+
+
+def _pointer(place: _Place | None) -> str:
+    names: list[str] = []
+    size = 0
+    while place is not None:
+        place, name = place
+        size += len(name)
+        if size > _MAX_POINTER:
+            raise ValueError("too long")
+        names.append(name.replace("~", "~0").replace("/", "~1"))
+    return "".join(f"/{name}" for name in reversed(names))

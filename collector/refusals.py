@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 
 import orjson
 import structlog
@@ -24,16 +24,14 @@ _REMEMBERED = 10_000
 
 
 class Refusals:
-    """Counts refused requests by reason, and records each kind at most once a second."""
+    """Records each kind of refused request at most once a second; they are counted in `Answered`."""
 
     def __init__(self, settings: CollectorSettings, producer: Producer) -> None:
         self._settings = settings
         self._producer = producer
         self._last: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self.counts: Counter[str] = Counter()
 
     async def record(self, refusal: Refusal, origin: str | None, path: str) -> None:
-        self.counts[refusal.code] += 1
         now = now_ms()
         kind = (refusal.code, refusal.source or "", origin or "")
         if now - self._last.get(kind, 0) < _EVERY_MS:
@@ -59,7 +57,7 @@ class Refusals:
         try:
             await self._producer.append([Outgoing(topic, key, orjson.dumps(outcome), headers, now)])
         except (Unavailable, NoSpace):
-            # Nothing was promised to whoever was refused; the count above remains.
+            # Nothing was promised to whoever was refused; the count remains.
             _log.warning("refusal_not_recorded", reason=refusal.code)
 
     @staticmethod

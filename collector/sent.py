@@ -43,6 +43,8 @@ class Parsed:
     path: str = ""
     messages: list[Any] = field(default_factory=list)
     shared: dict[str, Any] = field(default_factory=dict)
+    # Whether `shared` is short enough to be kept with each refused event; unknown until one is refused.
+    is_shared_kept: bool | None = None
 
 
 def without_blanks(values: dict[str, Any]) -> dict[str, Any]:

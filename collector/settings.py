@@ -8,7 +8,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from eventlog.event import MAX_DEPTH, MAX_EVENT_BYTES
+from eventlog.proxies import ProxyHeader
 from eventlog.settings import LogSettings
+from eventlog.topics import MAX_MESSAGE_BYTES
 
 
 class Source(BaseModel):
@@ -62,17 +64,29 @@ class Cookie(BaseModel):
 
 
 class Limits(BaseModel):
-    """What one request may be. Sizes in bytes, times in seconds."""
+    """What one request may be, and how much there may be of them. Sizes in bytes, times in seconds."""
 
     model_config = ConfigDict(extra="forbid")
 
-    event_bytes: int = Field(MAX_EVENT_BYTES, gt=0, description="One event as stored.")
+    event_bytes: int = Field(
+        MAX_EVENT_BYTES, gt=0, le=MAX_MESSAGE_BYTES - 16_384, description="One event as stored; what a topic takes."
+    )
+    event_keys: int = Field(10_000, gt=0, description="Keys of all objects of one event.")
+    text_characters: int = Field(65_536, gt=0, description="One text of an event, in characters.")
+    depth: int = Field(MAX_DEPTH, gt=0, le=200, description="Objects and lists inside each other.")
     body_bytes: int = Field(6 * 1024 * 1024, gt=0, description="One body, after decompression too.")
+    body_values: int = Field(400_000, gt=0, description="Values of one body: its commas and opening brackets.")
     ratio: int = Field(100, gt=0, description="How many times larger a body may become by decompression.")
     batch_events: int = Field(5_000, gt=0, description="Events in one batch.")
-    depth: int = Field(MAX_DEPTH, gt=0, description="Objects and lists inside each other.")
-    in_flight_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Bodies being worked on at a time.")
     body_seconds: float = Field(30.0, gt=0, description="Time a body may take to arrive.")
+    in_flight_bytes: int = Field(
+        64 * 1024 * 1024, gt=0, description="Requests being worked on at a time, while their bodies arrive too."
+    )
+    ip_events_per_second: float = Field(
+        500.0, ge=0, description="Events one public address may send with browser keys; 0 = any number."
+    )
+    key_events_per_second: float = Field(0.0, ge=0, description="Events one write key may send; 0 = any number.")
+    burst_seconds: float = Field(20.0, gt=0, description="For how long a rate may be sent at once after a rest.")
 
 
 class Dedup(BaseModel):
@@ -107,7 +121,12 @@ class CollectorSettings(LogSettings):
     limits: Limits = Field(Limits(), description="What one request may be.")
     dedup: Dedup = Field(Dedup(), description="How far back an event's id is known.")
     trusted_proxies: list[str] = Field(
-        default_factory=list, description="Addresses or networks whose X-Forwarded-For and -Proto are believed."
+        default_factory=list, description="Addresses or networks whose word on address and scheme is believed."
+    )
+    proxy_header: ProxyHeader = Field(
+        "auto",
+        description="Where trusted proxies put it: `x-forwarded` (X-Forwarded-For, -Proto), `forwarded` (RFC 7239), "
+        "or whichever is there.",
     )
     respect_dnt: bool = Field(True, description="Whether DNT: 1 without an explicit choice filters a browser's event.")
 
@@ -115,7 +134,7 @@ class CollectorSettings(LogSettings):
     @classmethod
     def _networks(cls, values: list[str]) -> list[str]:
         for value in values:
-            ipaddress.ip_network(value)
+            ipaddress.ip_network(value, strict=False)
         return values
 
     @model_validator(mode="after")

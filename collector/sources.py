@@ -5,20 +5,26 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from collector.settings import Source
+from collector.statuses import CODES, Code
+
+_MAX_FIELDS: Final = 100
 
 
 class Refusal(Exception):  # noqa: N818 - a verdict on the request
     """The request as a whole may not send: 401 or 403, with a code from the closed list of reasons."""
 
-    def __init__(self, status: int, code: str, message: str, source: str | None = None) -> None:
+    def __init__(self, code: Code, message: str, source: str | None = None) -> None:
         super().__init__(message)
-        self.status = status
-        self.code = code
+        self.status = CODES[code].status
+        self.code: Code = code
         self.source = source
 
 
@@ -36,6 +42,8 @@ class Sources:
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self._by_key: dict[str, Grant] = {}
+        # Secrets are looked up by digest and then compared in constant time: how long it takes tells nothing of them.
+        self._by_digest: dict[bytes, tuple[bytes, Grant]] = {}
         self.origins: set[str] = set()
         for name, source in sources.items():
             browser, server = Grant(name, source, False), Grant(name, source, True)
@@ -43,28 +51,31 @@ class Sources:
             for key in (source.browser_key, *source.aliases):
                 if key:
                     self._by_key[key] = browser if source.browser_key else server
-            if source.server_key.get_secret_value():
-                self._by_key[source.server_key.get_secret_value()] = server
+            secret = source.server_key.get_secret_value().encode()
+            if secret:
+                self._by_digest[_digest(secret)] = (secret, server)
 
     def grant(self, key: str | None, origin: str | None, referer: str | None) -> Grant:
         """The source of a key. Raises Refusal when there is none, or the page may not use it."""
         if key is None:
-            raise Refusal(
-                401, "unknown_key", "a write key is needed: Basic user name, X-Write-Key, or writeKey in the body"
-            )
-        grant = self._by_key.get(key)
+            raise Refusal("unknown_key", "a write key is needed: Basic user name, X-Write-Key, or writeKey in the body")
+        grant = self._by_key.get(key) or self._by_secret(key.encode("utf-8", "replace"))
         if grant is None:
-            raise Refusal(401, "unknown_key", "the write key is not one of the configured sources")
+            raise Refusal("unknown_key", "the write key is not one of the configured sources")
         if grant.server:
             if origin is not None:
                 text = "a server key must not be used in a browser; use the source's browser key"
-                raise Refusal(403, "server_key_in_browser", text, grant.name)
+                raise Refusal("server_key_in_browser", text, grant.name)
             return grant
         page = origin or _origin_of(referer)
         if page is not None and page not in grant.source.origins:
             text = f"the origin is not allowed; add it to sources.{grant.name}.origins"
-            raise Refusal(403, "origin_not_allowed", text, grant.name)
+            raise Refusal("origin_not_allowed", text, grant.name)
         return grant
+
+    def _by_secret(self, key: bytes) -> Grant | None:
+        secret, grant = self._by_digest.get(_digest(key), (b"", None))
+        return grant if hmac.compare_digest(secret, key) else None
 
 
 def key_of(headers: Mapping[bytes, bytes], query: bytes, in_body: str | None) -> str | None:
@@ -79,8 +90,14 @@ def key_of(headers: Mapping[bytes, bytes], query: bytes, in_body: str | None) ->
     if not key and b"x-write-key" in headers:
         key = headers[b"x-write-key"].decode("latin-1").partition(":")[0]
     if not key and query:
-        key = next(filter(None, parse_qs(query.decode("latin-1")).get("writeKey", [])), None)
+        with contextlib.suppress(ValueError):
+            fields = parse_qs(query.decode("latin-1"), max_num_fields=_MAX_FIELDS)
+            key = next(filter(None, fields.get("writeKey", [])), None)
     return key or in_body
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.blake2b(key, digest_size=16).digest()
 
 
 def _origin_of(referer: str | None) -> str | None:

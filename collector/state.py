@@ -52,7 +52,7 @@ def numbers_of(intake: Intake) -> Numbers:
         numbers.put("trackway_requests_refused_total", count, code)
     numbers.put("trackway_child_deaths_total", 0, "collector")
     numbers.put("trackway_append_seconds", intake.appends.value)
-    numbers.put("trackway_in_flight_bytes", intake.bytes_in_flight)
+    numbers.put("trackway_in_flight_bytes", intake.flight.held)
     backlog = intake.producer.backlog()
     numbers.put("trackway_spool_records", backlog.records)
     numbers.put("trackway_spool_bytes", backlog.bytes)

@@ -19,6 +19,7 @@ from typing import Final
 
 import orjson
 
+from eventlog.compact import dumps
 from eventlog.day_files import drop_expired, heads_of, is_closed, open_newest
 from eventlog.errors import NoSpace, Unavailable
 from eventlog.log import NO_BACKLOG, Backlog, Headers, Outgoing, Partition, Position, partition_of, refuse_too_large
@@ -212,7 +213,7 @@ def lock_writer(folder: Path) -> Iterator[None]:
 
 def pack_headers(headers: Headers) -> bytes:
     """Headers as a JSON list of names and values; the values are UTF-8."""
-    return orjson.dumps([(name, value.decode()) for name, value in headers])
+    return dumps([(name, value.decode()) for name, value in headers])
 
 
 def unpack_headers(packed: bytes) -> Headers:

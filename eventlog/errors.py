@@ -17,6 +17,7 @@ RejectedReason = Literal[
     "not_a_number",
     "too_long",
     "too_deep",
+    "too_many_keys",
     "too_large",
     # A whole request refused: one record a second for each (key, origin, reason).
     "unknown_key",

@@ -24,6 +24,7 @@ CANONICAL_NAMES: Final = (
 # Limits of one event (design: settings of the collector may lower or raise the size).
 MAX_EVENT_BYTES: Final = 256 * 1024
 MAX_ID_CHARACTERS: Final = 256
+MAX_NAME_CHARACTERS: Final = 512
 MAX_DEPTH: Final = 64
 
 Text = Annotated[str, Field(min_length=1)]

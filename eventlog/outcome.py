@@ -18,6 +18,7 @@ MAX_PREFIX_CHARACTERS: Final = 1024
 MAX_SHARED_BYTES: Final = 4096
 
 _strict = with_config(ConfigDict(extra="forbid"))
+MAX_PATH_CHARACTERS: Final = 512
 
 
 @_strict

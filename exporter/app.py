@@ -18,6 +18,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from eventlog.errors import Unavailable
+from eventlog.proxies import Proxies
+from eventlog.security_headers import FOR_PAGES
 from eventlog.telemetry import without_its_text
 from exporter.api import Api, api_routes, json_answer, require_token
 from exporter.console.auth import SignIn
@@ -38,12 +40,9 @@ from exporter.store import STORE_AWAY, Store
 __all__ = ["SECURITY_HEADERS", "AdminApp", "SenderInfo", "create_admin_app"]
 
 SECURITY_HEADERS: Final = {
+    **FOR_PAGES,
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
 
@@ -81,17 +80,14 @@ def create_admin_app(
     *,
     sign_in: SignIn,
     senders: Sequence[SenderInfo] = (),
-    trusted_proxies: Sequence[str] = (),
+    proxies: Proxies | None = None,
 ) -> AdminApp:
-    """API, console, metrics.
-
-    `senders` is what the Start page explains. `trusted_proxies`: networks whose X-Forwarded-For and -Proto count.
-    """
+    """API, console, metrics. `senders` is what the Start page explains; `proxies` those whose word counts."""
     state = ExporterState(settings, store)
     reader = LogReader(settings)
     lookup = Lookup(store, settings)
     renderer = Renderer(settings, sign_in)
-    door = Door(sign_in, renderer, trusted_proxies)
+    door = Door(sign_in, renderer, proxies or Proxies(()))
     console = Console(settings, store, lookup, reader, tuple(senders))
     answering = _answering(door, renderer)
     app = Starlette(

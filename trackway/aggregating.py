@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventlog.security_headers import FOR_DATA
 from exporter.aggregate import Progress
 from exporter.aggregate import aggregate as fold_the_log
 from exporter.clock import keep_time
@@ -11,7 +12,7 @@ from exporter.state import AggregatorState
 from trackway.child import answer_the_parent, checks_told
 from trackway.printing import say
 from trackway.process import all_of, listening, look_for_garbage_less_often, opened_producer
-from trackway.serving import address_of, serve, stopping
+from trackway.serving import WithHeaders, address_of, serve, stopping
 from trackway.settings import Settings
 from trackway.stores import opened_store
 
@@ -30,6 +31,7 @@ async def aggregate(settings: Settings, *, child: bool = False) -> None:
             await all_of(works)
             return
         with listening(settings.aggregate.listen) as sock:
-            works.append(serve(health_app(of_aggregator(state)), sock, stop, settings.drain_time))
+            health = WithHeaders(health_app(of_aggregator(state)), FOR_DATA)
+            works.append(serve(health, sock, stop, settings.drain_time, settings.connections))
             say(f"Ready: http://{address_of(sock)} (aggregator, store: {store.dialect})")
             await all_of(works)

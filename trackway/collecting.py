@@ -18,7 +18,14 @@ from eventlog.slot import taken_slot
 from trackway.child import answer_the_parent, checks_told
 from trackway.platform import Platform
 from trackway.printing import say
-from trackway.process import CannotListen, all_of, listening, look_for_garbage_less_often, opened_producer
+from trackway.process import (
+    CannotListen,
+    all_of,
+    give_memory_back,
+    listening,
+    look_for_garbage_less_often,
+    opened_producer,
+)
 from trackway.reloading import Reloading
 from trackway.serving import address_of, serve, stopping
 from trackway.settings import Settings
@@ -28,6 +35,7 @@ _log = structlog.get_logger(__name__)
 
 async def collect(settings: Settings, arguments: Namespace) -> None:
     """Run a collector until TERM or INT. Raises Unavailable when the log does not answer, CannotListen."""
+    give_memory_back()
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_collector(settings))
         sock = stack.enter_context(listening(settings.listen))
@@ -41,10 +49,14 @@ async def collect(settings: Settings, arguments: Namespace) -> None:
             async def numbers() -> Numbers:
                 return reloading.put(app.numbers())
 
-            works = [serve(app, sock, stop, settings.drain_time), app.work(stop), reloading.watch(stop)]
+            works = [
+                serve(app, sock, stop, settings.drain_time, settings.connections),
+                app.work(stop),
+                reloading.watch(stop),
+            ]
             if own_sock is not None:
                 platform = Platform(("collector",), checks, numbers)
-                works.append(serve(platform, own_sock, stop, settings.drain_time))
+                works.append(serve(platform, own_sock, stop, settings.drain_time, settings.connections))
             look_for_garbage_less_often()
             say(ready_line(settings, sock, "collector"))
             await all_of(works)
@@ -52,6 +64,7 @@ async def collect(settings: Settings, arguments: Namespace) -> None:
 
 async def work(settings: Settings, arguments: Namespace) -> None:
     """Run one of several workers on the listening socket it has inherited, until its parent says so or has gone."""
+    give_memory_back()
     with contextlib.closing(socket.socket(fileno=arguments.inherited_socket)) as sock:
         sock.set_inheritable(False)
         async with opened_collector(settings) as app, stopping() as stop:
@@ -63,7 +76,7 @@ async def work(settings: Settings, arguments: Namespace) -> None:
             look_for_garbage_less_often()
             await all_of(
                 [
-                    serve(app, sock, stop, settings.drain_time),
+                    serve(app, sock, stop, settings.drain_time, settings.connections),
                     app.work(stop),
                     reloading.watch(stop),
                     answer_the_parent(stop, answers),

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
+from eventlog.proxies import Proxies
 from exporter.app import AdminApp, SenderInfo, create_admin_app
 from exporter.console.auth import SignIn, load_or_make_token
 from exporter.schedule import schedule
@@ -30,7 +31,7 @@ async def export(settings: Settings) -> None:
                 if not settings.admin.token.get_secret_value():
                     say(f"Console: {sign_in.sign_in_link(address)}")
                 exports = schedule(settings, store, stop, ended=app.state.ended)
-                await all_of([serve(app, sock, stop, settings.drain_time), exports])
+                await all_of([serve(app, sock, stop, settings.drain_time, settings.connections), exports])
 
 
 @contextlib.asynccontextmanager
@@ -40,7 +41,8 @@ async def opened_admin(settings: Settings, store: Store, sign_in: SignIn, public
         SenderInfo(name, source.browser_key or "", tuple(source.origins), public)
         for name, source in settings.sources.items()
     ]
-    app = create_admin_app(settings, store, sign_in=sign_in, senders=senders, trusted_proxies=settings.trusted_proxies)
+    proxies = Proxies(settings.trusted_proxies, settings.proxy_header)
+    app = create_admin_app(settings, store, sign_in=sign_in, senders=senders, proxies=proxies)
     try:
         yield app
     finally:

@@ -85,7 +85,8 @@ class GracefulServer(uvicorn.Server):
             await loop.connect_accepted_socket(self._new_protocol, one)
 
     def _new_protocol(self) -> HttpToolsProtocol:
-        return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+        make = cast("Callable[..., HttpToolsProtocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 class _Silent(asyncio.Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
@@ -13,6 +14,9 @@ from eventlog.opening import open_producer
 from eventlog.settings import LogSettings
 from eventlog.slot import Slot
 from trackway.serving import bind
+
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 class CannotListen(Exception):  # noqa: N818 - what happened
@@ -25,6 +29,16 @@ def look_for_garbage_less_often() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def give_memory_back() -> None:
+    """Have glibc give back at once what large bodies took, instead of keeping it for the next ones: it would settle at
+    several times what is ever in use."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library needs none of it
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+        mallopt(_M_TRIM_THRESHOLD, 1024 * 1024)
+        mallopt(_M_ARENA_MAX, 2)
 
 
 async def all_of(works: Sequence[Awaitable[None]]) -> None:

@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import cast
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from trackway.connections import Connections
 from trackway.graceful import GracefulServer
+from trackway.limits import ConnectionLimits
 from trackway.listener import take_again
 
 # Of the drain time: what is left for flushing the log once the last request is answered, and the farewell's grace.
@@ -28,6 +32,24 @@ class Dispatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         segment = scope.get("path", "/").split("/", 2)[1] if scope["type"] == "http" else ""
         await self.by_segment.get(segment, self.default)(scope, receive, send)
+
+
+class WithHeaders:
+    """Adds headers to every answer of an app; what an answer says itself stays."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self.app = app
+        self.headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                said = MutableHeaders(scope=message)
+                for name, value in self.headers.items():
+                    said.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
 
 
 def split_address(listen: str) -> tuple[str, int]:
@@ -63,14 +85,17 @@ def address_of(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_time: float) -> None:
+async def serve(
+    app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_time: float, limits: ConnectionLimits | None = None
+) -> None:
     """Serve `app` until `stop` is set; then finish what is in flight, for at most two thirds of `drain_time` seconds:
     the last third belongs to what has to be stored after that."""
+    connections = Connections(limits or ConnectionLimits())
     grace = min(_MOST_GRACE, drain_time * _GRACE_SHARE)
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=cast(type[asyncio.Protocol], connections.protocol),
         ws="none",
         lifespan="off",
         log_level="warning",
@@ -79,16 +104,18 @@ async def serve(app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_ti
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, int(drain_time * (1 - _FLUSH_SHARE) - 2 * grace)),
         # A browser's tab may stay a while between two batches; a new connection costs it two round trips.
-        timeout_keep_alive=75,
+        timeout_keep_alive=connections.limits.idle_seconds,
     )
     server = GracefulServer(config, grace)
     # One that is shared may have been left by a process that had stopped taking connections.
     take_again(sock)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    sweeping = asyncio.create_task(connections.sweep())
+    await asyncio.wait({serving, stopped, sweeping}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopped.cancel()
+    sweeping.cancel()
     await serving
     if not stop.is_set():
         raise RuntimeError("the HTTP server ended by itself")

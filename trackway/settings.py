@@ -12,12 +12,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
 from collector.settings import CollectorSettings
 from exporter.settings import ExporterSettings
+from trackway.limits import ConnectionLimits
 from trackway.yaml_file import ConfigError, KeyPath, Lines, dotted, line_of, read_yaml
 
 __all__ = ["DEFAULT_FILE", "DEMO_FILE", "PREFIX", "ConfigError", "Settings", "load"]
@@ -33,6 +34,14 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 class Settings(CollectorSettings, ExporterSettings):
     """All settings of an installation."""
+
+    connections: ConnectionLimits = Field(ConnectionLimits(), description="HTTP connections, of each listener.")
+
+    @model_validator(mode="after")
+    def _bodies_are_answered_before_they_are_cut(self) -> Self:
+        if self.connections.body_seconds <= self.limits.body_seconds:
+            raise ValueError("connections.body_seconds must be larger than limits.body_seconds, which answers first")
+        return self
 
 
 def load(file: Path | None, environ: Mapping[str, str]) -> Settings:

@@ -24,7 +24,7 @@ from trackway.demo.site import create_demo
 from trackway.exporting import ADMIN_LISTEN, open_sign_in, opened_admin
 from trackway.platform import SEGMENTS, Platform
 from trackway.printing import say
-from trackway.process import all_of, listening, look_for_garbage_less_often
+from trackway.process import all_of, give_memory_back, listening, look_for_garbage_less_often
 from trackway.reloading import Reloading
 from trackway.serving import Dispatch, address_of, serve, stopping
 from trackway.settings import ConfigError, Settings
@@ -39,6 +39,7 @@ _ADMIN_PATHS = ("api", "console", "openapi.json", *SEGMENTS)
 
 async def up(settings: Settings, arguments: Namespace) -> None:
     """Run until TERM or INT. Raises Unavailable, ConfigError, CannotListen."""
+    give_memory_back()
     steps = _Steps()
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_collector(settings))
@@ -61,9 +62,13 @@ async def up(settings: Settings, arguments: Namespace) -> None:
                 everything = _Everything(collector, admin, aggregator, reloading)
                 pages = Dispatch(admin, dict.fromkeys(SEGMENTS, everything.platform))
                 app = _public(settings, collector, pages if admin_sock is sock else None, demo=arguments.demo)
-                works = [serve(app, sock, stop, settings.drain_time), collector.work(stop), reloading.watch(stop)]
+                works = [
+                    serve(app, sock, stop, settings.drain_time, settings.connections),
+                    collector.work(stop),
+                    reloading.watch(stop),
+                ]
                 if admin_sock is not sock:
-                    works.append(serve(pages, admin_sock, stop, settings.drain_time))
+                    works.append(serve(pages, admin_sock, stop, settings.drain_time, settings.connections))
                 works.append(schedule(settings, store, stop, ended=admin.state.ended))
                 look_for_garbage_less_often()
                 steps.done("collector, exports, API, console", public)

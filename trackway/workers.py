@@ -50,7 +50,7 @@ async def collect_with_workers(settings: Settings, arguments: Namespace) -> None
                     works = [workers.say_ready(stop, line), workers.stop_with(stop, socks)]
                     if own_sock is not None:
                         platform = Platform(("collector",), workers.checks, workers.numbers)
-                        works.append(serve(platform, own_sock, stop, settings.drain_time))
+                        works.append(serve(platform, own_sock, stop, settings.drain_time, settings.connections))
                     await all_of(works)
 
 

@@ -29,12 +29,12 @@ from eventlog.event import Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
 from eventlog.outcome import Asked
 
-_BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e")
+BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e")
 _LETTERS: Final[dict[str, Kind]] = {
     "t": "track", "i": "identify", "p": "page", "g": "group", "a": "alias", "s": "screen",
 }  # fmt: skip
 _KINDS: Final[dict[str, Kind]] = {f"/v1/{name}": kind for letter, kind in _LETTERS.items() for name in (letter, kind)}
-PATHS: Final = (*_BATCHES, *_KINDS)
+PATHS: Final = (*BATCHES, *_KINDS)
 
 # Of what is stated loosely, that which is not a text, or is blank, counts as not stated.
 Word = OnErrorOmit[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]]
@@ -121,6 +121,13 @@ class Message(TypedDict, total=False):
     channel: str | None
 
 
+def schemas(reference: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """JSON Schema of a message, and of what it refers to, by name; references begin with `reference`."""
+    made = TypeAdapter(Message).json_schema(ref_template=reference + "{model}")
+    shared: dict[str, Any] = made.pop("$defs", {})
+    return made, shared
+
+
 _IDS: Final = ("user_id", "anonymous_id", "previous_id", "group_id")
 _PAGEVIEW: Final = Meaning("pageview")
 # The validators themselves: TypeAdapter's own methods cost a fifth of what these do.
@@ -133,7 +140,7 @@ _SUCCESS: Final = b'{"success":true,"receipts":'
 def parse(body: Any, path: str, limit: int) -> Parsed:
     """The events of a batch or of a single message. Raises BadBody (400, 413)."""
     if not isinstance(body, dict):
-        raise BadBody(400, "invalid_json", "the body must be a JSON object")
+        raise BadBody("invalid_json", "the body must be a JSON object")
     parsed = Parsed("trackway" if path == "/tw/e" else "segment", [])
     parsed.sent_at, parsed.received_at = _text(body.get("sentAt")), _text(body.get("receivedAt"))
     parsed.write_key, parsed.path = _text(body.get("writeKey")), path
@@ -141,9 +148,9 @@ def parse(body: Any, path: str, limit: int) -> Parsed:
     if kind is None and ("batch" in body or path != "/tw/e"):
         messages, is_batch = body.get("batch"), True
         if not isinstance(messages, list):
-            raise BadBody(400, "invalid_json", "`batch` must be a list of messages")
+            raise BadBody("invalid_json", "`batch` must be a list of messages")
         if len(messages) > limit:
-            raise BadBody(413, "too_many_events", f"a batch holds {limit} events at most; send smaller ones")
+            raise BadBody("too_many_events", f"a batch holds {limit} events at most; send smaller ones")
     else:
         messages, is_batch = [body], False
     parsed.messages = messages
@@ -268,6 +275,9 @@ def _at(path: str, name: str) -> str:
 
 def _refused(error: Rejected, message: Any, shared: Context) -> Refused:
     """A message that cannot be read, with what can be read of who consented to it."""
+    # Its traceback would keep the whole body, and itself, until Python looks for garbage.
+    error.__context__ = None
+    error = error.with_traceback(None)
     if not isinstance(message, dict):
         return Refused(error, None, consent=_consent_in(shared))
     named, stated = _text(message.get("event")), message.get("context")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from eventlog.proxies import Proxies
 from exporter.console.auth import SESSION_SECONDS, SignIn, Visit
 from exporter.console.render import Frame, Renderer
 from exporter.parameters import read_body
@@ -24,16 +23,14 @@ _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _INSIDE: Final = re.compile(r"/console(?:[/?][^\\\s]*)?")
 _LOGIN: Final = Frame("Sign in", "login.html", "cat <data>/admin-token")
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 class Door:
     """Lets people in."""
 
-    def __init__(self, sign_in: SignIn, renderer: Renderer, trusted_proxies: Sequence[str]) -> None:
+    def __init__(self, sign_in: SignIn, renderer: Renderer, proxies: Proxies) -> None:
         self._sign_in = sign_in
         self._renderer = renderer
-        self._proxies: list[Network] = [ipaddress.ip_network(proxy, strict=False) for proxy in trusted_proxies]
+        self._proxies = proxies
 
     def visit(self, request: Request) -> Visit | None:
         """Who is looking; None when nobody has signed in."""
@@ -136,32 +133,19 @@ class Door:
         return LOOPBACK_COOKIE if request.url.hostname in _LOOPBACK_NAMES else None
 
     def _is_https(self, request: Request) -> bool:
-        if request.url.scheme == "https":
-            return True
-        return self._by_proxy(request) and _last(request.headers.get("x-forwarded-proto")) == "https"
-
-    def _by_proxy(self, request: Request) -> bool:
-        """Whether the request came through a proxy whose word counts."""
-        try:
-            address = ipaddress.ip_address(_peer(request))
-        except ValueError:
-            return False
-        return any(address in network for network in self._proxies)
+        return self._seen(request)[1]
 
     def _address(self, request: Request) -> str:
-        """Who is at the other end, as far as it can be believed: behind a trusted proxy whom it names last."""
-        forwarded = _last(request.headers.get("x-forwarded-for"))
-        return forwarded if forwarded and self._by_proxy(request) else _peer(request)
+        """Who is at the other end, as far as it can be believed."""
+        return self._seen(request)[0] or _peer(request)
+
+    def _seen(self, request: Request) -> tuple[str, bool]:
+        return self._proxies.seen(_peer(request), request.url.scheme, request.headers.raw)
 
 
 def _cookie_path(name: str) -> str:
     # Browsers take a `__Host-` cookie for the whole host only; the other need not reach the collector on the same port.
     return "/" if name == HTTPS_COOKIE else HOME
-
-
-def _last(header: str | None) -> str:
-    # What stands before it came from outside; the last entry is the trusted proxy's own.
-    return (header or "").rpartition(",")[2].strip()
 
 
 def _same_origin(request: Request) -> bool:

@@ -88,6 +88,7 @@ REMEDIES: Final[dict[str, str]] = {
     "undeliverable": "Kafka refuses what was acknowledged: correct the topic's limits. It lies in the "
     "collector's data folder, in refused.ndjson.",
     "too_deep": "Nest objects and lists less deeply.",
+    "too_many_keys": "Send fewer keys, or raise `limits.event_keys`.",
     "too_large": "Send less in one event.",
     "unknown_key": "Compare the write key with the one in the snippet: no source has the key that was sent.",
     "origin_not_allowed": "Add the site's origin to the source's settings; they are read again without a restart.",

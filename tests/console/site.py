@@ -22,6 +22,7 @@ from collector.app import create_app
 from collector.settings import CollectorSettings, Source
 from eventlog.log import Partition, Producer
 from eventlog.opening import open_producer
+from eventlog.proxies import Proxies
 from exporter.aggregate import aggregate
 from exporter.app import AdminApp, SenderInfo, create_admin_app
 from exporter.console.auth import SignIn, load_or_make_token
@@ -138,7 +139,7 @@ class Site:
         self.address, self.admin_address = f"http://{address_of(shared)}", f"http://{address_of(alone)}"
         sender = SenderInfo("shop", BROWSER_KEY, (self.address,), self.address)
         admin = create_admin_app(
-            self.settings, self._store, sign_in=self.sign_in, senders=[sender], trusted_proxies=self.proxies
+            self.settings, self._store, sign_in=self.sign_in, senders=[sender], proxies=Proxies(self.proxies)
         )
         segments: dict[str, ASGIApp] = dict.fromkeys(("", "api", "console", "openapi.json", "metrics"), admin)
         app = Dispatch(create_app(self._collector_settings(), self._producer), segments)

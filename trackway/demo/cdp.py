@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
+import hashlib
 import html
+import re
 from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -28,6 +31,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from eventlog.security_headers import FOR_PAGES
 from eventlog.timestamps import format_ms, now_ms
 from trackway.printing import say
 from trackway.serving import address_of, bind, serve, stopping
@@ -155,7 +159,7 @@ class StandIn:
 
     async def page(self, _: Request) -> Response:
         """`GET /`."""
-        return HTMLResponse(_PAGE.replace("{region}", self._region()), headers={"cache-control": "no-store"})
+        return HTMLResponse(_PAGE.replace("{region}", self._region()), headers=_HEADERS)
 
     def _region(self) -> str:
         if not self.streams:
@@ -268,6 +272,20 @@ setInterval(async () => {
 }, 1000);
 </script></body></html>
 """
+
+
+def _hashes(tag: str) -> str:
+    """What stands in the page's elements of this name, as its policy names it."""
+    found = re.findall(f"<{tag}>(.*?)</{tag}>", _PAGE, re.DOTALL)
+    return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in found)
+
+
+_HEADERS: Final = {
+    **FOR_PAGES,
+    "content-security-policy": f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; "
+    "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
 
 
 async def _serve(listen: str) -> None:

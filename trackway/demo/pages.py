@@ -11,6 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from eventlog.security_headers import FOR_PAGES
 from trackway.demo.catalog import Catalog
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -18,9 +19,9 @@ STATIC: Final = Path(__file__).parent / "static"
 Call = tuple[Any, ...]  # a call of the tracker: its command and what follows
 
 _HEADERS: Final = {
+    **FOR_PAGES,
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
     # A page may tell of a basket's change, which coming back to it must not tell again.
     "cache-control": "no-store",
 }
