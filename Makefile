@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := .venv/bin/uv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install install-dev run test test-deps check fmt docs bench lock clean
+.PHONY: install install-dev run test test-deps soak check fmt docs bench lock clean
 
 run: install
 	.venv/bin/trackway up --demo
@@ -29,6 +29,11 @@ test-deps: install-dev
 
 test: test-deps
 	.venv/bin/python -m pytest -n 2 --dist loadscope
+
+# Services are killed and frozen by signal, so they are processes here, also where Docker runs.
+soak: export TRACKWAY_TEST_SERVICES = local
+soak: test-deps
+	.venv/bin/python -m pytest -m soak --capture=sys tests/soak
 
 check: install-dev
 	.venv/bin/ruff check .

@@ -121,7 +121,7 @@ class _Run:
         workflow, record = self._workflow, self._record
         stream = self._stream(stop)
         sender = Sender(record, stream, workflow, None if passing is None else asdict(passing))
-        source = self._source(now_ms())
+        source = self._source(now_ms(), stop)
         try:
             if passing is None:
                 await self._send_sample(source, sender)
@@ -213,13 +213,13 @@ class _Run:
         done = {"live": passing.fingerprint, "high_water": passing.started, "position": position}
         return done | ({"full_at": passing.started} if passing.full else {})
 
-    def _source(self, now: int) -> Source:
+    def _source(self, now: int, stop: asyncio.Event) -> Source:
         settings = self._workflow.settings
         of = settings.from_
         if of.kind == "profiles":
             return Profiles(self._lookup, of.traits, settings.consent, now)
         if of.kind == "events":
-            return EventLog(self._settings, self._lookup, settings)
+            return EventLog(self._settings, self._lookup, settings, stop=stop)
         return NdjsonFile(self._settings.folder / of.path, self._workflow.key_column, of.modified)
 
     def _stream(self, stop: asyncio.Event) -> Stream:

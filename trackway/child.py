@@ -87,7 +87,7 @@ class Child:
     async def ask(self, question: str) -> Any:
         """What it answers; None when it does not within two seconds, as while it starts."""
         process = self._process
-        if process is None or process.stdin is None or not self.ready.is_set():
+        if process is None or process.stdin is None or process.stdin.is_closing() or not self.ready.is_set():
             return None
         async with self._asking:
             with contextlib.suppress(TimeoutError, OSError, orjson.JSONDecodeError):
@@ -107,13 +107,17 @@ class Child:
         if self._process is not None and self.alive and self.ready.is_set():
             self._process.send_signal(number)
 
+    def cue(self) -> None:
+        """Tell it to stop."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
     async def end(self, seconds: float) -> bool:
         """Have it stop, for at most `seconds`; then it is killed. Whether it left by itself, with 0."""
         process = self._process
         if process is None:
             return True
-        if process.stdin:
-            process.stdin.close()
+        self.cue()
         # Whoever reads its answers may have gone: a full pipe must not hold it up.
         reading = asyncio.create_task(self._read(process))
         try:
@@ -144,9 +148,16 @@ class Child:
 
 @contextlib.asynccontextmanager
 async def watched(children: Sequence[Child], stop: asyncio.Event, drain_time: float) -> AsyncIterator[None]:
-    """The children run for the length of the block, in which they are started again when they die; at its end they
-    have `drain_time` seconds to stop. Raises Unavailable at the end where one did not start, in several tries."""
-    watching: list[asyncio.Task[None]] = []
+    """The children run for the length of the block, in which they are started again when they die. They are told to
+    stop once `stop` is set, so that all of us have the same time for it; at the block's end they have `drain_time`
+    seconds more. Raises Unavailable at the end where one did not start, in several tries."""
+
+    async def pass_on() -> None:
+        await stop.wait()
+        for child in children:
+            child.cue()
+
+    watching: list[asyncio.Task[None]] = [asyncio.create_task(pass_on())]
     try:
         for child in children:
             await child.start()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
 import uvicorn
@@ -14,7 +14,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trackway.connections import Connections
+from trackway.graceful import GracefulServer
 from trackway.limits import ConnectionLimits
+from trackway.listener import take_again
+
+# Of the drain time: what is left for flushing the log once the last request is answered, and the farewell's grace.
+_FLUSH_SHARE, _GRACE_SHARE, _MOST_GRACE = 1 / 3, 1 / 10, 1.0
 
 
 class Dispatch:
@@ -47,14 +52,6 @@ class WithHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: `stopping` decides for the whole process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def split_address(listen: str) -> tuple[str, int]:
     """`127.0.0.1:8080` or `[::1]:8080` as host and port. Raises ValueError."""
     host, colon, port = listen.rpartition(":")
@@ -79,7 +76,6 @@ def bind(listen: str, *, shared: bool = False) -> socket.socket:
     except OSError:
         sock.close()
         raise
-    sock.set_inheritable(True)
     return sock
 
 
@@ -92,8 +88,10 @@ def address_of(sock: socket.socket) -> str:
 async def serve(
     app: ASGIApp, sock: socket.socket, stop: asyncio.Event, drain_time: float, limits: ConnectionLimits | None = None
 ) -> None:
-    """Serve `app` until `stop` is set; then finish what is in flight, for at most `drain_time` seconds."""
+    """Serve `app` until `stop` is set; then finish what is in flight, for at most two thirds of `drain_time` seconds:
+    the last third belongs to what has to be stored after that."""
     connections = Connections(limits or ConnectionLimits())
+    grace = min(_MOST_GRACE, drain_time * _GRACE_SHARE)
     config = uvicorn.Config(
         app,
         loop="none",
@@ -104,11 +102,13 @@ async def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=max(1, int(drain_time)),
+        timeout_graceful_shutdown=max(1, int(drain_time * (1 - _FLUSH_SHARE) - 2 * grace)),
         # A browser's tab may stay a while between two batches; a new connection costs it two round trips.
         timeout_keep_alive=connections.limits.idle_seconds,
     )
-    server = _Server(config)
+    server = GracefulServer(config, grace)
+    # One that is shared may have been left by a process that had stopped taking connections.
+    take_again(sock)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     stopped = asyncio.create_task(stop.wait())
     sweeping = asyncio.create_task(connections.sweep())

@@ -5,6 +5,7 @@ Only what the aggregator has read is forwarded: of the rest it is not known yet 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final, Literal
@@ -38,12 +39,19 @@ _STANDSTILL: Final = 30.0
 
 class EventLog:
     """The cursor is the next offset of each partition, by the partition's number as text. The aggregator is given
-    `patience` seconds to read up to the log's end; the next pass takes what it has not read by then."""
+    `patience` seconds to read up to the log's end, or until `stop` is set; the next pass takes what it has not read by
+    then."""
 
     def __init__(
-        self, settings: ExporterSettings, lookup: Lookup, workflow: WorkflowSettings, patience: float = _PATIENCE
+        self,
+        settings: ExporterSettings,
+        lookup: Lookup,
+        workflow: WorkflowSettings,
+        patience: float = _PATIENCE,
+        stop: asyncio.Event | None = None,
     ) -> None:
         self._patience = patience
+        self._stop = stop or asyncio.Event()
         self._settings = settings
         self._lookup = lookup
         self._names = frozenset(workflow.from_.names)
@@ -96,7 +104,9 @@ class EventLog:
         """Shorten the pass to what the store has folded in the end."""
         until = time.monotonic() + self._patience
         while any(end > folded for end, folded in await self._folded()) and time.monotonic() < until:
-            await pause(None, _ASK_EVERY)
+            if self._stop.is_set():
+                break
+            await pause(self._stop, _ASK_EVERY)
         behind = 0
         for (end, folded), name in zip(await self._folded(), self._ends, strict=True):
             self._ends[name] = min(end, folded)

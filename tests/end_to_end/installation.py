@@ -102,6 +102,7 @@ class Service:
     command: list[str]
     log: Path
     process: subprocess.Popen[bytes]
+    _said_before: int = 0
 
     @classmethod
     def started(cls, name: str, folder: Path, *arguments: str) -> Service:
@@ -114,28 +115,46 @@ class Service:
         return start_process(command, log)
 
     def ready(self) -> str:
-        """The address it says it is ready at."""
+        """The address it says it is ready at, since it was last started."""
 
         def said() -> str | None:
-            text = self.log.read_text()
+            text = self.log.read_text()[self._said_before :]
             assert self.process.poll() is None, text
-            found = re.findall(r"Ready: (http://\S+)", text)
-            return found[-1].rstrip("/") if found else None
+            found = re.search(r"Ready: (http://\S+)", text)
+            return found.group(1).rstrip("/") if found else None
 
         return eventually(said, "a service to be ready")
 
     def crash_and_restart(self) -> None:
         """SIGKILL, and at once a new process of the same command."""
+        self.crash()
+        self.restart()
+
+    def crash(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def restart(self) -> None:
+        """A new process of the same command, once the last one has ended."""
+        self._said_before = len(self.log.read_text())
         self.process = self._start(self.command, self.log)
+
+    def term(self, within: float) -> float:
+        """TERM must make it leave with 0 within so many seconds; how many it took."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still there {within:.0f} s after TERM:\n{self.log.read_text()[-3000:]}") from None
+        assert code == 0, self.log.read_text()[-3000:]
+        return time.monotonic() - begun
 
     def stop(self) -> None:
         """TERM must make it leave with 0."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
             try:
-                assert self.process.wait(60) == 0, self.log.read_text()
+                self.term(60)
             finally:
                 self.process.kill()
 
@@ -152,13 +171,13 @@ def eventually(ask: Callable[[], T | None], what: str, seconds: float = 60) -> T
 
 
 @contextlib.contextmanager
-def embedded(folder: Path) -> Iterator[Installation]:
-    """`trackway up --demo` on a port of its own."""
+def embedded(folder: Path, *, log: str = "", store: str = "", more: str = "") -> Iterator[Installation]:
+    """`trackway up --demo` on a port of its own; log and store stand in `folder` where nothing else is said."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    config = _write(
-        folder, "", "", {"shop": port, "collector": port, "admin": port, "aggregator": 0}, f"{url}/demo/cdp"
-    )
+    ports = {"shop": port, "collector": port, "admin": port, "aggregator": 0}
+    urls = {"log": log or f"sqlite:///{folder}/log", "store": store or f"sqlite:///{folder}/store.db"}
+    config = _write(folder, {**urls, "cdp": f"{url}/demo/cdp"}, ports, more)
     service = Service.started("up", folder, "trackway", "--config", str(config), "up", "--demo")
     try:
         assert service.ready() == url
@@ -170,8 +189,9 @@ def embedded(folder: Path) -> Iterator[Installation]:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, log: str, store: str) -> Iterator[Installation]:
-    """Collector, aggregator and exporter as processes; the shop's own server passes /tw on to the collector."""
+def cluster(folder: Path, log: str, store: str, *, more: str = "", shop_front: bool = True) -> Iterator[Installation]:
+    """Collector, aggregator and exporter as processes; the shop's own server passes /tw on to the collector. `more` are
+    lines for the settings file."""
     shop, collector, admin, aggregator = free_ports(4)
     with contextlib.ExitStack() as stack:
 
@@ -182,7 +202,7 @@ def cluster(folder: Path, log: str, store: str) -> Iterator[Installation]:
 
         cdp = start("cdp", "trackway.demo.cdp", "--listen", "127.0.0.1:0").ready()
         ports = {"shop": shop, "collector": collector, "admin": admin, "aggregator": aggregator}
-        config = _write(folder, log, store, ports, cdp)
+        config = _write(folder, {"log": log, "store": store, "cdp": cdp}, ports, more)
         made = trackway("topics", "--apply", config=config)
         assert made.returncode == 0, made.stderr
         names = {"collector": "collect", "aggregator": "aggregate", "exporter": "export"}
@@ -190,16 +210,15 @@ def cluster(folder: Path, log: str, store: str) -> Iterator[Installation]:
         for one in services.values():
             one.ready()
         collector_url = f"http://127.0.0.1:{collector}"
-        stack.enter_context(front(shop, collector_url))
+        if shop_front:
+            stack.enter_context(front(shop, collector_url))
         yield Installation(
             config, f"http://127.0.0.1:{shop}", collector_url, f"http://127.0.0.1:{admin}", cdp, processes=services
         )
 
 
-def _write(folder: Path, log: str, store: str, ports: dict[str, int], cdp: str) -> Path:
+def _write(folder: Path, urls: dict[str, str], ports: dict[str, int], more: str) -> Path:
     config = folder / "trackway.yml"
-    values = {"folder": folder, "demo": _DEMO, "token": _TOKEN, "cdp": cdp, **ports}
-    values["log"] = log or f"sqlite:///{folder}/log"
-    values["store"] = store or f"sqlite:///{folder}/store.db"
-    config.write_text(_CONFIG.format(prefix=f"{folder.name}-{os.getpid()}.", **values))
+    values = {"folder": folder, "demo": _DEMO, "token": _TOKEN, **urls, **ports}
+    config.write_text(_CONFIG.format(prefix=f"{folder.name}-{os.getpid()}.", **values) + more)
     return config

@@ -108,14 +108,17 @@ def test_an_export_waits_for_the_aggregator(embedded_settings: ExporterSettings)
     on_site(embedded_settings, scenario, **INTERACTIONS)
 
 
-def test_what_the_aggregator_has_not_read_in_the_end_is_left_for_the_next_pass(
-    embedded_settings: ExporterSettings,
+@pytest.mark.parametrize("patience", [0.0, 3600.0])
+def test_what_the_aggregator_has_not_read_in_the_end_or_at_a_stop_is_left_for_the_next_pass(
+    patience: float, embedded_settings: ExporterSettings
 ) -> None:
     async def scenario(site: Site) -> None:
+        stop = asyncio.Event()
+        stop.set()
         await site.happen(event(0, "visit", anon="a", consent=GRANTED))
         await site.append(event(9, "visit", anon="a", consent=GRANTED))
         lookup, workflow = Lookup(site.store, site.settings), site.settings.workflows["it"]
-        source = EventLog(site.settings, lookup, workflow, patience=0.0)
+        source = EventLog(site.settings, lookup, workflow, patience, stop if patience else None)
         assert [item.values["event_type"] async for item in source.iterate(None, None)] == ["visit"]
         behind = source.reached
         await site.happen()

@@ -1,8 +1,9 @@
-"""How the tests' single Kafka broker is configured, wherever it runs; and the certificates of the secure one."""
+"""How the tests' Kafka brokers are configured, wherever they run; and the certificates of the secure one."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -20,8 +21,8 @@ JVM_OPTIONS: Final = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
 
 _PROPERTIES: Final = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{at.controller}
+node.id={at.node}
+controller.quorum.voters={voters}
 listeners={name}://{at.bind}:{at.port},CONTROLLER://127.0.0.1:{at.controller}
 advertised.listeners={name}://{at.host}:{at.port}
 controller.listener.names=CONTROLLER
@@ -31,12 +32,13 @@ log.dirs={data}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=6000
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=5
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+min.insync.replicas={in_step}
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_step}
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_step}
 """
 _SECURE: Final = """\
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
@@ -55,12 +57,13 @@ listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.se
 
 
 class Address(NamedTuple):
-    """Where a broker listens: `bind` for itself, `host` for its clients."""
+    """Where a broker listens: `bind` for itself, `host` for its clients. `node` is its number."""
 
     bind: str
     host: str
     port: int
     controller: int
+    node: int = 1
 
 
 class Certificates(NamedTuple):
@@ -70,9 +73,18 @@ class Certificates(NamedTuple):
     ca: Path
 
 
-def server_properties(at: Address, data: str, keystore: str | None = None) -> str:
-    """`server.properties` of one node, broker and controller; with a keystore it speaks SASL over TLS only."""
-    text = _PROPERTIES.format(at=at, name="SASL_SSL" if keystore else "PLAINTEXT", data=data)
+def server_properties(at: Address, data: str, keystore: str | None = None, among: Sequence[Address] = ()) -> str:
+    """`server.properties` of one node, broker and controller, alone or one of `among`; with a keystore it speaks SASL
+    over TLS only."""
+    nodes = among or (at,)
+    text = _PROPERTIES.format(
+        at=at,
+        name="SASL_SSL" if keystore else "PLAINTEXT",
+        data=data,
+        voters=",".join(f"{one.node}@127.0.0.1:{one.controller}" for one in nodes),
+        copies=min(3, len(nodes)),
+        in_step=min(2, (len(nodes) + 1) // 2),
+    )
     return text + (_SECURE.format(keystore=keystore, user=USER, guest=GUEST, password=PASSWORD) if keystore else "")
 
 

@@ -24,10 +24,13 @@ class Kafka(ABC):
     def __init__(self, folder: Path, *, secure: bool = False) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        port, controller = free_ports(2)
-        self._address = Address(self._bind, "127.0.0.1", port, controller)
+        self._address = self._new_address()
         self._certificates: Certificates | None = make_certificates(folder, "127.0.0.1") if secure else None
         self.url = self.url_by("SCRAM-SHA-256")
+
+    def _new_address(self) -> Address:
+        port, controller = free_ports(2)
+        return Address(self._bind, "127.0.0.1", port, controller)
 
     def url_by(self, mechanism: str, password: str | None = None, user: str = USER) -> str:
         """The log URL; of a secure broker the one that signs in by `mechanism`, by default with the right password."""

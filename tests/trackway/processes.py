@@ -50,12 +50,20 @@ def trackway(*arguments: str, config: Path | None = None) -> subprocess.Complete
 
 def stored(config: Path, topic: Topic = EVENTS) -> list[dict[str, Any]]:
     """What stands in a topic of the log, each with its partition and offset; no process is started for it."""
+    return [
+        {**json.loads(one.value or b"{}"), "partition": one.partition.number, "offset": one.offset}
+        for one in records(config, topic)
+    ]
+
+
+def records(config: Path, topic: Topic = EVENTS) -> list[Record]:
+    """The records of a topic of the log, in offset order within each partition."""
     # In a thread of its own: Playwright may be running an event loop in this one.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, _stored(config, topic)).result(60)
+        return thread.submit(asyncio.run, _records(config, topic)).result(120)
 
 
-async def _stored(config: Path, topic: Topic) -> list[dict[str, Any]]:
+async def _records(config: Path, topic: Topic) -> list[Record]:
     settings = load(config, os.environ)
     bounds: dict[Partition, Bounds] = {}
 
@@ -69,12 +77,10 @@ async def _stored(config: Path, topic: Topic) -> list[dict[str, Any]]:
         wanted = sum(held.next - held.first for held in bounds.values())
         found: list[Record] = []
         while len(found) < wanted:
-            found += [one for one in await consumer.poll(500, 1.0) if one.offset < bounds[one.partition].next]
+            found += [one for one in await consumer.poll(5_000, 1.0) if one.offset < bounds[one.partition].next]
     finally:
         await consumer.stop()
-    return [
-        {**json.loads(one.value or b"{}"), "partition": one.partition.number, "offset": one.offset} for one in found
-    ]
+    return found
 
 
 def collecting(config: Path, program: Sequence[str] = PROGRAM) -> AbstractContextManager[str]:
