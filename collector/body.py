@@ -18,7 +18,7 @@ _SMALL: Final = 65_536
 # Commas of about ten events.
 _MANY_VALUES: Final = 250
 # What a value takes once it is read, about. It also bounds how many long bodies wait for their turn.
-_VALUE_BYTES: Final = 64
+_VALUE_BYTES: Final = 32
 # What an event takes while it is worked on, beside the bytes of the body it came in: record, receipt, headers.
 RECORD_BYTES: Final = 2048
 
@@ -48,14 +48,16 @@ class Held:
         body, self.body = self.body, b""
         return body
 
-    def is_long(self) -> bool:
+    def is_long(self, most: int) -> bool:
         """Whether reading the body takes milliseconds: it has many values, however short they are. Then room is held
-        for what it is read into. Raises Overload."""
+        for what it is read into, unless it has more than `most`, as which it is refused when it is read. Raises
+        Overload."""
         values = self.body.count(b",") if len(self.body) > _MANY_VALUES else 0
         if values <= _MANY_VALUES:
             return False
         self.is_large = True
-        self.take(values * _VALUE_BYTES)
+        if values <= most:
+            self.take(values * _VALUE_BYTES)
         return True
 
     def take(self, size: int) -> None:
@@ -63,7 +65,9 @@ class Held:
         flight = self._flight
         if self.size + size > _SMALL:
             self.is_large = True
-        if flight.held + size > (flight.limit // 2 if self.is_large else flight.limit):
+        others = flight.held - self.size
+        # Whoever is alone may have everything: what keeps to the limits is never refused for good.
+        if others and flight.held + size > (flight.limit // 2 if self.is_large else flight.limit):
             raise Overload("too_many_bytes", "too many bytes are being worked on; send the same again")
         flight.held += size
         self.size += size

@@ -105,7 +105,7 @@ class Intake:
         self, family: Family, path: str, scope: Scope, headers: Headers, held: Held
     ) -> tuple[bytes, list[str]]:
         """Steps 2 to 5: parse, intake, append, answer."""
-        if held.is_long():
+        if held.is_long(self.settings.limits.body_values):
             # One at a time, so that those who send little never wait for more than one of those who send much.
             async with self.turn:
                 await asyncio.sleep(0)  # with the turn taken, so that the others wait for theirs while the loop goes on

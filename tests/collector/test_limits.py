@@ -213,6 +213,19 @@ def test_over_the_bound_a_body_is_refused_and_large_ones_leave_room_for_small_on
     assert flight.held == 360_000
 
 
+def test_whoever_is_alone_is_not_refused_for_what_others_may_hold() -> None:
+    flight = Flight(100_000)
+    held = Held(flight)
+    held.body = reading([b"[" + b"1," * 40_000 + b"1]"], Limits(), flight, held)
+    assert held.is_long(50_000)
+    assert flight.held > flight.limit
+    other = Held(flight)
+    other.body = b"1," * 1000
+    with pytest.raises(Overload):
+        other.is_long(50_000)
+    assert other.is_long(999)  # refused when it is read, and for good
+
+
 def test_a_body_is_bounded_in_size_and_time() -> None:
     flight = Flight(10**9)
     with pytest.raises(BadBody) as caught:
