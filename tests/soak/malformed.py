@@ -66,12 +66,10 @@ class Request:
 
 
 class Malformed:
-    """Requests of one seed; ids begin with `name`."""
+    """Requests of one seed."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.name = name
-        self.number = 0
 
     def request(self) -> Request:
         drawn = self.random.random()
@@ -82,8 +80,8 @@ class Malformed:
         return self._odd()
 
     def _beside_good_ones(self) -> Request:
-        ids = [f"{self.name}-{self.number}-{at}" for at in range(2)]
-        self.number += 1
+        # A mutation makes no other request's id of such ones.
+        ids = [self.random.randbytes(8).hex() for _ in range(2)]
         good = [
             f'{{"type":"track","event":"Good","messageId":"{one}","anonymousId":"v{self.random.randrange(50)}",'
             f'"context":{{"consent":{{"categoryPreferences":{{"analytics":true}}}}}}}}'.encode()

@@ -79,7 +79,7 @@ def assert_law_holds(config: Path, accepted: int) -> None:
 
 
 def send(port: int, number: int, count: int) -> Tally:
-    tally, connection, source = Tally(), Connection(port), Malformed(f"f{number}", SEED + number)
+    tally, connection, source = Tally(), Connection(port), Malformed(SEED + number)
     for _ in range(count):
         request = source.request()
         tally.add(request, *connection.ask(request))
