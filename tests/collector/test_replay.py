@@ -129,13 +129,13 @@ def test_nothing_is_kept_of_who_did_not_consent(stated: Any) -> None:
     message = {
         "type": "track",
         "event": "x",
-        "userId": ["ada"],
+        "userId": ["zora"],
         "context": stated,
-        "properties": {"e": "ada@x.example"},
+        "properties": {"e": "zora@x.example"},
     }
-    late = {"type": "track", "event": "Order Completed", "context": stated, "properties": {"total": "ada"}}
+    late = {"type": "track", "event": "Order Completed", "context": stated, "properties": {"total": "zora"}}
     for receipt in taken([message, late]):
-        assert b"ada" not in (receipt.record.value or b"")
+        assert b"zora" not in (receipt.record.value or b"")
         outcome = outcome_of(receipt)
         assert not {"event", "request", "prefix"} & outcome.keys()
         with pytest.raises(NotKept):
