@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -24,6 +25,9 @@ UNSURE_BYTES: Final = 2 * BATCH_BYTES
 UNSURE_RECORDS: Final = 20_000
 
 _CONNECT, _SILENCE = 10.0, 30.0
+# A leader that has just begun shows less of its log than was acknowledged, until it knows what its followers have. A
+# topic that was made anew shows less for good: that is believed after so many seconds.
+_CATCH_UP, _LOOK = 10.0, 0.1
 
 
 class Unsure(NamedTuple):
@@ -43,7 +47,8 @@ async def find_stored(settings: LogSettings, asked: Mapping[Partition, Unsure]) 
             await consumer.start()
             of = {TopicPartition(*one): unsure for one, unsure in asked.items()}
             consumer.assign(list(of))
-            ends = await consumer.end_offsets(list(of))
+        ends = await _ends(consumer, of)
+        async with asyncio.timeout(_CONNECT):
             begins = await consumer.beginning_offsets(list(of))
             for one, unsure in of.items():
                 consumer.seek(one, await _start(consumer, one, unsure, begins[one], ends[one]))
@@ -52,6 +57,20 @@ async def find_stored(settings: LogSettings, asked: Mapping[Partition, Unsure]) 
         raise Unavailable(f"Kafka did not answer ({type(error).__name__})") from None
     finally:
         await stop_consumer(consumer)
+
+
+async def _ends(consumer: AIOKafkaConsumer, asked: Mapping[TopicPartition, Unsure]) -> dict[TopicPartition, int]:
+    """The partitions' ends, once they are not before what was acknowledged; looked at twice, for the same reason."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _CATCH_UP
+    for looks in itertools.count(1):
+        async with asyncio.timeout(_CONNECT):
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(list(asked))
+        behind = [one for one, unsure in asked.items() if ends[one] < (unsure.acked or 0)]
+        if (not behind and looks > 1) or loop.time() > until:
+            break
+        await asyncio.sleep(_LOOK)
+    return ends
 
 
 async def _start(consumer: AIOKafkaConsumer, one: TopicPartition, unsure: Unsure, begin: int, end: int) -> int:

@@ -151,7 +151,35 @@ def test_a_frozen_broker_delays_nobody_and_nothing_is_lost_twice_or_out_of_order
     asyncio.run(scenario())
 
 
-def test_a_broker_that_crashes_at_work_loses_and_doubles_nothing(kafka: Kafka, settings: LogSettings) -> None:
+def test_a_slow_broker_is_waited_for_until_the_deadline_and_no_longer(kafka: Kafka, settings: LogSettings) -> None:
+    async def pulses(done: asyncio.Event) -> None:
+        # It works a tenth of a second, and stands still for half a one.
+        while not done.is_set():
+            with frozen(kafka):
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(0.1)
+
+    async def scenario(word: str, deadline: float, appends: int) -> int:
+        """How many appends were answered from the spool."""
+        spooled = 0
+        async with started(settings.model_copy(update={"append_deadline": deadline})) as producer:
+            done = asyncio.Event()
+            pulsing = asyncio.create_task(pulses(done))
+            for first in range(0, appends * 10, 10):
+                spooled += None in await producer.append(records(settings, word, range(first, first + 10)))
+            done.set()
+            await pulsing
+            await direct(producer)
+        return spooled
+
+    assert asyncio.run(scenario("patient", 30.0, 6)) == 0
+    assert asyncio.run(scenario("hasty", 0.1, 60)) > 0
+    values = asyncio.run(in_topic(settings))
+    assert_in_order(values, "patient", 60)
+    assert_in_order(values, "hasty", 600)
+
+
+def test_a_broker_that_crashes_at_work_loses_nothing_and_keeps_the_order(kafka: Kafka, settings: LogSettings) -> None:
     async def scenario() -> None:
         async with started(settings) as producer:
             number = 0
@@ -171,7 +199,10 @@ def test_a_broker_that_crashes_at_work_loses_and_doubles_nothing(kafka: Kafka, s
 
             await send(asyncio.create_task(crash()))
             await direct(producer)
-            assert_in_order(await in_topic(settings), "r", number)
+            values = await in_topic(settings)
+            # What the promise allows: a batch stored by a broker that showed it only after we had looked. It is told.
+            print(f"{len(values) - len(set(values))} twins")
+            assert_in_order(list(dict.fromkeys(values)), "r", number)
 
     asyncio.run(scenario())
 
