@@ -16,7 +16,7 @@ from eventlog.log import Outgoing, Partition, Position
 from eventlog.read_back import UNSURE_BYTES, UNSURE_RECORDS, Unsure, find_stored
 from eventlog.settings import LogSettings
 from eventlog.slot import Slot, free_slots
-from eventlog.spool import DiskSpool, spool_files
+from eventlog.spool import DiskSpool, is_sound, spool_files
 
 _log = structlog.get_logger(__name__)
 
@@ -65,6 +65,8 @@ async def _bring_orphans(settings: LogSettings, producer: _Appender) -> None:
 
 
 async def _bring(settings: LogSettings, file: Path, producer: _Appender) -> None:
+    if not await asyncio.to_thread(_is_sound_or_aside, file):
+        return
     spool = DiskSpool(file, settings.spool)
     try:
         count = spool.backlog().records
@@ -73,6 +75,17 @@ async def _bring(settings: LogSettings, file: Path, producer: _Appender) -> None
         _log.info("leftover_brought_in", records=count)
     finally:
         await spool.close()
+
+
+def _is_sound_or_aside(file: Path) -> bool:
+    """Whether the spool can be read; if not it is renamed. The collector must not fail with its disk, and what can be
+    saved of it is a person's to save."""
+    if is_sound(file):
+        return True
+    aside = file.with_suffix(".damaged")
+    file.rename(aside)
+    _log.error("leftover_damaged", file=str(aside))
+    return False
 
 
 async def _bring_partition(settings: LogSettings, spool: DiskSpool, partition: Partition, producer: _Appender) -> None:

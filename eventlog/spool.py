@@ -35,12 +35,12 @@ _BUSY_MS: Final = 10_000
 _GROUP: Final = 2_000
 _SCHEMA: Final = """
 PRAGMA auto_vacuum = INCREMENTAL;
-CREATE TABLE record (
+CREATE TABLE IF NOT EXISTS record (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,
     key BLOB NOT NULL, value BLOB, headers BLOB NOT NULL, timestamp INTEGER NOT NULL, spooled_at INTEGER NOT NULL
 );
-CREATE INDEX record_by_partition ON record (topic, partition, id);
-CREATE TABLE acked (
+CREATE INDEX IF NOT EXISTS record_by_partition ON record (topic, partition, id);
+CREATE TABLE IF NOT EXISTS acked (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
 """
@@ -241,7 +241,8 @@ class DiskSpool:
             results = [one.do(self._connection) for one in requests]
             self._connection.execute("COMMIT")
             if before[0] and not self._records:
-                self._give_space_back()
+                with contextlib.suppress(sqlite3.Error):  # what was asked for is done all the same
+                    self._give_space_back()
             self._look_for_oldest()
         except sqlite3.Error as error:
             self._records, self._bytes = before
@@ -291,11 +292,21 @@ def spool_files(slot_folder: Path) -> list[Path]:
     return sorted((slot_folder / _FOLDER).glob("*.db"), key=lambda file: int(file.stem))
 
 
+def is_sound(file: Path) -> bool:
+    """Whether a spool can be read to its end."""
+    try:
+        with contextlib.closing(_open(file)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+    except sqlite3.DatabaseError:
+        return False
+
+
 def undelivered(data: Path) -> Iterator[Outgoing]:
     """Every record that waits in a spool of this data folder, of living processes and dead ones."""
     for folder in slot_folders(data):
         for file in spool_files(folder):
-            with contextlib.suppress(FileNotFoundError, sqlite3.OperationalError):  # emptied and deleted meanwhile
+            # Emptied and deleted meanwhile, or damaged: what the ledger then misses, it tells.
+            with contextlib.suppress(FileNotFoundError, sqlite3.DatabaseError):
                 connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)
                 with contextlib.closing(connection):
                     connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
@@ -305,12 +316,16 @@ def undelivered(data: Path) -> Iterator[Outgoing]:
 
 def _open(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    # FULL: a commit has reached the disk, not only the operating system, when it returns.
-    connection.execute("PRAGMA synchronous=FULL")
-    if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+    try:
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+        # FULL: a commit has reached the disk, not only the operating system, when it returns.
+        connection.execute("PRAGMA synchronous=FULL")
+        # Always: the process that made the file may have been killed half way through.
         connection.executescript(_SCHEMA)
         connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

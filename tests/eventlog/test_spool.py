@@ -238,6 +238,9 @@ def test_a_process_in_another_slot_brings_in_what_a_dead_one_left(kafka: Kafka, 
             pass
         folder = settings.data / "workers" / "7" / "spool"
         folder.mkdir(parents=True)
+        # A failing disk's, and one of a process killed before it had made its tables.
+        (folder / "1794000000000.db").write_bytes(b"no database" * 1000)
+        (folder / "1794500000000.db").touch()
         spool = DiskSpool(folder / "1795000000000.db", settings.spool)
         for record in records(settings, "r", range(20)):
             number = partition_of(record.key, EVENTS.partitions)
@@ -248,6 +251,8 @@ def test_a_process_in_another_slot_brings_in_what_a_dead_one_left(kafka: Kafka, 
         async with started(settings):
             await delivered(settings)
             assert_in_order(await in_topic(settings), "r", 20)
+        left = {file.name for file in (settings.data / "workers" / "7" / "spool").iterdir()}
+        assert left == {"1794000000000.damaged"}
 
     asyncio.run(leave())
     asyncio.run(bring())

@@ -44,14 +44,14 @@ def drained(site: Installation, progress: Progress, report: Report) -> None:
 @pytest.mark.timeout(400)
 def test_broker_frozen_for_a_minute(new_site: NewSite, kafka: Kafka, frozen: Frozen, progress: Progress) -> None:
     with new_site(kafka.url) as site, Load(site.collector, RATE) as load:
-        progress.during("normal", 15, load.report)
+        progress.during("normal", 10, load.report)
         load.report.phase("frozen")
         with frozen():
             progress.during("frozen", 60, load.report)
         load.report.phase("thawed")
         drained(site, progress, load.report)
         load.report.phase("after")
-        progress.during("after", 10, load.report)
+        progress.during("after", 5, load.report)
         report = load.stop()
         progress.say(f"latencies\n{report.table()}", report)
         never_refused_or_slow(report)
