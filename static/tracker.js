@@ -240,6 +240,7 @@
   let [failures, silences, stopped] = [0, 0, false]; // in a row: of any kind, without any answer
   let [inFlight, most] = [0, BATCH.events]; // bytes; halved by 413
   let timezone;
+  const zone = () => (timezone ||= Intl.DateTimeFormat().resolvedOptions().timeZone);
 
   function wake(delay) {
     const at = Math.max(performance.now() + delay, retryAt);
@@ -271,7 +272,7 @@
   async function deliver(batch, size, leaving) {
     const { width, height } = screen;
     const library = { name: 'trackway.js', version: VERSION };
-    const context = { library, locale: navigator.language, timezone, screen: { width, height } };
+    const context = { library, locale: navigator.language, timezone: zone(), screen: { width, height } };
     const head = JSON.stringify({ writeKey: key, sentAt: new Date().toISOString(), context });
     const body = `${head.slice(0, -1)},"batch":[${batch.map(({ json }) => json)}]}`;
     // No answer comes back from a beacon: the copy stays, and whoever sends it next uses the same ids.
@@ -393,8 +394,7 @@
       if (name === CONSENT && (choice || newValue)) decide(choose(read(name)), {}, true);
       if (name === IDENTITY && newValue && granted()) ({ anonymousId, userId } = read(name));
     });
-    // The time zone costs milliseconds at its first use: taken while nobody waits.
-    (window.requestIdleCallback || setTimeout)(() => (timezone = Intl.DateTimeFormat().resolvedOptions().timeZone));
+    (window.requestIdleCallback || setTimeout)(zone); // costs milliseconds at its first use: best while nobody waits
   }
   document.prerendering ? document.addEventListener('prerenderingchange', start, { once: true }) : start();
 })();

@@ -82,6 +82,15 @@ def test_what_counts_as_another_place_is_the_sites_choice(
     assert [shown["url"].removeprefix(recorder.url) for shown in views(recorder)] == expected
 
 
+def test_a_page_that_is_never_idle_tells_its_time_zone(
+    context: BrowserContext, open_page: Open, recorder: Recorder
+) -> None:
+    context.add_init_script("window.requestIdleCallback = () => 0")
+    open_page("/", GRANTED)
+    recorder.wait(lambda: recorder.events)
+    assert recorder.batches[0]["context"]["timezone"]
+
+
 def test_an_event_right_after_a_move_belongs_to_the_new_view(open_page: Open, recorder: Recorder) -> None:
     page = open_page("/first", GRANTED)
     page.evaluate("history.pushState({}, '', '/second'); void trackway.track('visit')")
