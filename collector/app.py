@@ -14,11 +14,14 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from collector.answered import Answered
-from collector.cors import Answer, preflight
+from collector.cors import Answer, cors_headers, preflight
+from collector.decode import BadBody
 from collector.dedup import Dedup
 from collector.endpoints import Intake
 from collector.openapi import OPENAPI_PATH, document
-from collector.protocols import PATHS
+from collector.request import Request
+from collector.route import Route
+from collector.routes import Found, Routes
 from collector.settings import CollectorSettings, Source
 from collector.sources import Sources
 from collector.state import checks_of, numbers_of, tell_each_minute
@@ -52,7 +55,7 @@ class Collector:
         self._intake = Intake(settings, producer, self.answered, self.dedup)
         self._settings = settings
         self._producer = producer
-        self._posts = {form: (family, path) for path, family in PATHS.items() for form in (path, path + "/")}
+        self._routes = Routes(settings)
         self._gets: dict[str, Answer] = {
             f"/schema/{topic.schema}.json": Answer(
                 200, orjson.dumps(json_schema(topic)), [_AN_HOUR, (b"access-control-allow-origin", b"*")],
@@ -61,7 +64,7 @@ class Collector:
             for topic in TOPICS
         }  # fmt: skip
         self._gets["/.well-known/gpc.json"] = Answer(200, b'{"gpc":true,"lastUpdate":"2026-11-24"}', [_AN_HOUR])
-        published = document(settings.limits, importlib.metadata.version("trackway"))
+        published = document(settings, importlib.metadata.version("trackway"))
         self._gets[OPENAPI_PATH] = Answer(
             200, orjson.dumps(published), [_AN_HOUR, (b"access-control-allow-origin", b"*")]
         )
@@ -69,11 +72,9 @@ class Collector:
         self._script = _script()
         self.stopping = False
 
-    @property
-    def segments(self) -> set[str]:
-        """The first segments of the paths it answers, for whoever puts other apps beside it."""
-        paths = {*self._posts, *self._gets, *_SCRIPT_PATHS, "/ready"}
-        return {path.split("/", 2)[1] for path in paths}
+    def serves(self, path: str) -> bool:
+        """Whether it answers at a path, for whoever puts other apps beside it."""
+        return path in self._gets or path in _SCRIPT_PATHS or path == "/ready" or self._routes.find(path) is not None
 
     def replace_sources(self, sources: dict[str, Source]) -> None:
         """Take other sources and keys from now on."""
@@ -96,21 +97,36 @@ class Collector:
         if scope["type"] != "http":
             return
         path, method = scope["path"], scope["method"]
-        post = self._posts.get(path)
-        if post and method == "POST":
-            await self._intake.handle(post[0], post[1], scope, receive, send)
+        served = self._routes.find(path)
+        found = served.get(method) if served else None
+        if found and found.route.reply is None:
+            await self._intake.handle(found.family, _bare(path), scope, receive, send)
             return
         headers = dict(scope["headers"])
-        answer = self._other(path, method, headers, post is not None)
+        answer = self._start_up(found.route, scope, headers) if found else self._other(path, method, headers, served)
         said = {name for name, _ in answer.headers}
         also = [one for one in _SECURITY if one[0] not in said]
         await replace(answer, headers=answer.headers + also).send(send, head_only=method == "HEAD")
 
-    def _other(self, path: str, method: str, headers: dict[bytes, bytes], is_post_path: bool) -> Answer:
-        if is_post_path and method == "OPTIONS":
+    def _start_up(self, route: Route, scope: Scope, headers: dict[bytes, bytes]) -> Answer:
+        """What an SDK asks before it sends."""
+        assert route.reply
+        origin = headers.get(b"origin", b"").decode("latin-1") or None
+        shared = cors_headers(origin, self._intake.sources.origins)
+        try:
+            reply = route.reply(
+                Request(scope["method"], _bare(scope["path"]), headers, scope["query_string"], b"", self._settings)
+            )
+        except BadBody as error:
+            return Answer(error.status, problem(error.code, str(error)), shared)
+        return Answer(reply.status, reply.body, [*shared, *reply.headers], reply.content_type)
+
+    def _other(self, path: str, method: str, headers: dict[bytes, bytes], served: dict[str, Found] | None) -> Answer:
+        if served and method == "OPTIONS":
             return preflight(headers, self._intake.sources.origins)
-        if is_post_path:
-            return Answer(405, problem("method", "send events by POST"), [(b"allow", b"POST, OPTIONS")])
+        if served:
+            allowed = ", ".join([*served, "OPTIONS"])
+            return Answer(405, problem("method", f"use {allowed}"), [(b"allow", allowed.encode())])
         if method in ("GET", "HEAD"):
             if path == "/ready":
                 return self._ready()
@@ -133,6 +149,10 @@ class Collector:
         put_checks(numbers, "collector", self.checks())
         numbers.put("trackway_undeliverable_records", count_refused(self._folder) if self._folder else 0)
         return numbers
+
+
+def _bare(path: str) -> str:
+    return path.removesuffix("/")
 
 
 def create_app(settings: CollectorSettings, producer: Producer, slot: Slot | None = None) -> Collector:

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
-from typing import Literal
+from typing import Final
 
 import ua_parser
 from crawlerdetect import CrawlerDetect
 
+from collector.sent import AddressPolicy
 from eventlog.event import Client
 
 _crawlers = CrawlerDetect()
+_STRICTNESS: Final[tuple[AddressPolicy, ...]] = ("keep", "truncate", "drop")
+
+
+MAX_AGENT_CHARACTERS: Final = 512
+
+
+def describe(address: str | None, user_agent: str | None, policy: AddressPolicy) -> Client:
+    """What is stored of an address and a user agent; of neither more than the source's `policy` for addresses says."""
+    client: Client = {**agent_facts(user_agent[:MAX_AGENT_CHARACTERS])} if user_agent else {}
+    stored = stored_address(address, policy) if address else None
+    if stored:
+        client["ip"] = stored
+    return client
+
+
+def strictest(policy: AddressPolicy, asked: AddressPolicy | None) -> AddressPolicy:
+    """The source's policy, or what the sender asks for where that keeps less."""
+    return asked if asked and _STRICTNESS.index(asked) > _STRICTNESS.index(policy) else policy
 
 
 @lru_cache(maxsize=4096)
-def stored_address(address: str, policy: Literal["truncate", "drop", "keep"]) -> str | None:
+def stored_address(address: str, policy: AddressPolicy) -> str | None:
     """What of an address is kept: truncated to /24 (IPv4) or /48 (IPv6), whole, or nothing."""
     try:
         ip = ipaddress.ip_address(address)

@@ -1,4 +1,4 @@
-"""What a shop's event means, whoever sent it: names, items, order, basket. One table, one reader of products."""
+"""What a shop's event tells, whoever sent it: items, order, basket, search. One reader for all protocols."""
 
 from __future__ import annotations
 
@@ -7,45 +7,11 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
+from collector.meanings import Meaning
 from eventlog.errors import Rejected
 from eventlog.event import Event, Item
-
-Change = Literal["whole", "add", "remove"]
-
-
-class Meaning(NamedTuple):
-    """A canonical name; `change` for what alters the basket or the favourites."""
-
-    name: str
-    change: Change | None = None
-
-
-# Segment's names in lower case (RudderStack's and Jitsu's too), and the canonical ones, which stand for themselves.
-SEGMENT: Final[dict[str, Meaning]] = {
-    "product viewed": Meaning("visit"),
-    "cart viewed": Meaning("basket", "whole"),
-    "product added": Meaning("basket", "add"),
-    "product removed": Meaning("basket", "remove"),
-    "order completed": Meaning("buy"),
-    "order refunded": Meaning("return"),
-    "products searched": Meaning("search"),
-    "product clicked": Meaning("itemclick"),
-    "product added to wishlist": Meaning("favorite", "add"),
-    "product removed from wishlist": Meaning("favorite", "remove"),
-    "signed out": Meaning("reset"),
-    "logged out": Meaning("reset"),
-    "logout": Meaning("reset"),
-    "basket": Meaning("basket", "whole"),
-    "favorite": Meaning("favorite", "whole"),
-} | {
-    name: Meaning(name)
-    for name in (
-        "visit", "contentvisit", "buy", "return", "search", "searchclick", "searchresult", "itemclick", "consent",
-        "reset",
-    )
-}  # fmt: skip
 
 _WITH_ITEMS: Final = frozenset(
     ("visit", "basket", "buy", "return", "favorite", "searchclick", "searchresult", "itemclick")
@@ -57,6 +23,8 @@ _MONEY: Final = ("subtotal", "revenue", "value", "total", "tax", "shipping", "di
 # An amount as decimal text already, which needs no more than a look; everything else goes through Decimal.
 _DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?")
 _MAX_DIGITS: Final = 30
+# GA4's, from the top down.
+_CATEGORY_LEVELS: Final = ("item_category", "item_category2", "item_category3", "item_category4", "item_category5")
 # Characters of a category; longer ones are read anew each time rather than kept.
 _MAX_REMEMBERED: Final = 512
 _EXACT_INTEGER: Final = 2**53
@@ -128,7 +96,7 @@ def _item(product: Mapping[str, Any], currency: str | None, path: str) -> Item:
     quantity = _number(product, ("quantity", "qty"), path)
     if quantity is not None:
         item["quantity"] = quantity
-    in_stock, position = product.get("in_stock"), product.get("position")
+    in_stock, position = product.get("in_stock"), product.get("position", product.get("index"))
     if isinstance(in_stock, bool):
         item["in_stock"] = in_stock
     if isinstance(position, int) and not isinstance(position, bool):
@@ -139,7 +107,8 @@ def _item(product: Mapping[str, Any], currency: str | None, path: str) -> Item:
 def _categories(values: Mapping[str, Any]) -> list[tuple[str, str]] | None:
     category = values.get("category_path") or values.get("category")
     if not isinstance(category, str):
-        return None
+        levels = [_text(values, (name,)) for name in _CATEGORY_LEVELS] if "item_category" in values else []
+        return [(level, level) for level in levels if level] or None
     return list(_known_path(category) if len(category) <= _MAX_REMEMBERED else category_path(category))
 
 

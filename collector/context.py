@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,5 +38,9 @@ class Context:
     client: Client
     gpc: bool
     dnt: bool
+    # What is stored of an address and a user agent that a server states of the person's device: (address, agent).
+    describe: Callable[[str | None, str | None], Client]
+    # What ids of events without one begin with, where a repeated request must get the same; None: random ones.
+    id_base: str | None = None
     # What every record of this collector carries in its headers beside what its topic documents; of a replay, nothing.
     collector: Headers = ()

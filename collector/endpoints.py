@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from functools import partial
 from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
 from collector.answered import Answered
 from collector.body import RECORD_BYTES, Flight, Held, read_body
-from collector.client import agent_facts, stored_address
+from collector.client import describe, strictest
 from collector.cors import Answer, cors_headers
-from collector.decode import BadBody, decode
+from collector.decode import BadBody
 from collector.dedup import Dedup
 from collector.identity import expire_cookie, is_due, read_cookie, set_cookie
 from collector.intake import Context, Receipt, Taken, Topics, intake
-from collector.protocols import Family
+from collector.protocols import OF_PROTOCOL, Family, parse
 from collector.rates import Rate, limited_as
+from collector.recent import Recent
 from collector.refusals import Refusals
+from collector.request import Request
+from collector.route import Reply
 from collector.sent import Parsed
-from collector.settings import CollectorSettings, Source
-from collector.sources import Grant, Refusal, Sources, key_of
+from collector.settings import CollectorSettings
+from collector.sources import Grant, Refusal, Sources, keys_of
 from collector.statuses import CODES, Code, Overload, problem
 from eventlog.errors import DEFAULT_RETRY_AFTER, NoSpace, RecordTooLarge, Unavailable
-from eventlog.event import Client
 from eventlog.log import Position, Producer
 from eventlog.numbers import Timings
 from eventlog.proxies import Proxies
@@ -36,10 +39,13 @@ Headers = dict[bytes, bytes]
 
 
 class Read(NamedTuple):
-    """A request that was understood. `cookie_set_on`: the day its cookie was set; `https`: whether it came by it."""
+    """A request that was understood. `family` and `reply` make the answer; `cookie_set_on`: the day its cookie was set;
+    `https`: whether it came by it."""
 
     taken: Taken
     context: Context
+    family: Family
+    reply: Any
     cookie_set_on: int
     https: bool
 
@@ -55,6 +61,7 @@ class Intake:
         self.refusals = Refusals(settings, producer)
         self.answered = answered
         limits = settings.limits
+        self.recent = Recent()
         self.flight = Flight(limits.in_flight_bytes)
         self.turn = asyncio.Lock()
         self.ip_rate = Rate(limits.ip_events_per_second, limits.burst_seconds, "this address")
@@ -65,17 +72,18 @@ class Intake:
         self.topics = Topics(EVENTS.full_name(settings.topic_prefix), REJECTED.full_name(settings.topic_prefix))
 
     async def handle(self, family: Family, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one POST. Every status this path can give is here, or by its code in `statuses.CODES`."""
+        """Answer one request for `path`, which has no slash at its end. Every status this can give is here, or by its
+        code in `statuses.CODES`."""
         headers = dict(scope["headers"])
         origin = _header(headers, b"origin")
         cookies: list[str] = []
-        content = b""
-        refused: tuple[Code, str] | None = None
+        reply: Reply | None = None
+        refused: tuple[Code, str] = "unavailable", ""
         retry_after = DEFAULT_RETRY_AFTER
         held = Held(self.flight)
         try:
             held.body = await read_body(headers, receive, self.settings.limits, held)
-            content, cookies = await self.take(family, path, scope, headers, held)
+            reply, cookies = await self.take(family, path, scope, headers, held)
         except BadBody as error:
             refused = error.code, str(error)
         except Refusal as error:
@@ -91,19 +99,20 @@ class Intake:
             refused = "disk_full", str(error)
         finally:
             held.give_back()
-        status = 200
-        if refused:
-            status, content = CODES[refused[0]].status, problem(*refused)
+        headers_of_answer = cors_headers(origin, self.sources.origins)
+        if reply is None:
+            status = family.STATUSES.get(refused[0], CODES[refused[0]].status)
+            reply = Reply(problem(*refused, status), status)
             self.answered.refuse(refused[0])
-        answer = Answer(status, content, cors_headers(origin, self.sources.origins))
-        answer.headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
-        if status == 503:
-            answer.headers.append((b"retry-after", b"%d" % math.ceil(retry_after)))
-        await answer.send(send)
+            if status == 503:
+                headers_of_answer.append((b"retry-after", b"%d" % math.ceil(retry_after)))
+        headers_of_answer += [(b"set-cookie", cookie.encode()) for cookie in cookies]
+        headers_of_answer += reply.headers
+        await Answer(reply.status, reply.body, headers_of_answer, reply.content_type).send(send)
 
     async def take(
         self, family: Family, path: str, scope: Scope, headers: Headers, held: Held
-    ) -> tuple[bytes, list[str]]:
+    ) -> tuple[Reply, list[str]]:
         """Steps 2 to 5: parse, intake, append, answer."""
         if held.is_long(self.settings.limits.body_values):
             # One at a time, so that those who send little never wait for more than one of those who send much.
@@ -122,21 +131,25 @@ class Intake:
             raise
         self.answered.give(number, taken.receipts, context)
         receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
-        return family.answer(receipts), self.cookies(read)
+        return read.family.answer(receipts, read.reply), self.cookies(read)
 
     def read(self, family: Family, path: str, scope: Scope, headers: Headers, held: Held) -> Read:
         """Steps 2 and 3: parse, intake. The parsed tree is garbage at its end: keeping it while waiting for the log
         costs half the throughput of batches."""
-        limits = self.settings.limits
-        parsed = family.parse(decode(held.take_body(), limits.body_values), path, limits.batch_events)
-        key = key_of(headers, scope["query_string"], parsed.write_key)
-        grant = self.sources.grant(key, _header(headers, b"origin"), _header(headers, b"referer"))
+        query = scope["query_string"]
+        parsed = parse(family, Request(scope["method"], path, headers, query, held.take_body(), self.settings))
+        keys = keys_of(headers, query, parsed.write_keys)
+        grant = self.sources.grant(keys, _header(headers, b"origin"), _header(headers, b"referer"))
         address, https = self.proxies.seen((scope.get("client") or ("", 0))[0], scope["scheme"], scope["headers"])
         self.check_rates(grant, address, len(parsed.events))
         held.take(len(parsed.events) * RECORD_BYTES)
         cookie_id, set_on = read_cookie(_header(headers, b"cookie"), self.settings.cookie)
         context = self.context(grant, parsed, address, headers, cookie_id)
-        return Read(intake(parsed, context), context, set_on, https)
+        if parsed.fingerprint:
+            agent = _header(headers, b"user-agent") or ""
+            context.id_base = self.recent.id_base(parsed.fingerprint, address, agent, context.now)
+        family = OF_PROTOCOL[parsed.protocol]
+        return Read(intake(parsed, context), context, family, parsed.reply, set_on, https)
 
     def check_rates(self, grant: Grant, address: str, events: int) -> None:
         """By key, and by address where the key is a browser's: a server sends for many. Raises Overload."""
@@ -147,6 +160,7 @@ class Intake:
 
     def context(self, grant: Grant, parsed: Parsed, address: str, headers: Headers, cookie_id: str | None) -> Context:
         source, settings = grant.source, self.settings
+        policy = strictest(source.ip, parsed.address)
         now = now_ms()
         if parsed.received_at and grant.server and source.allow_received_at:
             now = _stated(parsed.received_at, now)
@@ -163,21 +177,13 @@ class Intake:
             now=now,
             received_at=format_ms(now),
             # A server's own address and user agent say nothing about the person.
-            cookie_id=None if grant.server else cookie_id,
-            client={} if grant.server else self.client(source, address, headers),
+            cookie_id=None if grant.server or parsed.is_anonymous else cookie_id,
+            client={} if grant.server else describe(address, _header(headers, b"user-agent"), policy),
             gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
+            describe=partial(describe, policy=policy),
             collector=self.answered.headers,
         )
-
-    def client(self, source: Source, address: str, headers: Headers) -> Client:
-        """What the request tells of the person's device."""
-        agent = _header(headers, b"user-agent")
-        client: Client = {**agent_facts(agent[:512])} if agent else {}
-        stored = stored_address(address, source.ip)
-        if stored:
-            client["ip"] = stored
-        return client
 
     async def append(self, receipts: list[Receipt], context: Context) -> list[Position | None]:
         """Step 4: make what is new durable; every record's position. Copies that come meanwhile wait for it."""

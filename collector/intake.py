@@ -22,7 +22,7 @@ from collector.shape import check_names, check_size, check_values
 from eventlog import identifiers
 from eventlog.compact import dumps
 from eventlog.errors import FilteredReason, Rejected
-from eventlog.event import MAX_ID_CHARACTERS, Channel, Event
+from eventlog.event import MAX_ID_CHARACTERS, Channel, Client, Event
 from eventlog.identifiers import email_in_ruid, normalise
 from eventlog.log import Headers, Outgoing
 from eventlog.outcome import MAX_PATH_CHARACTERS, Asked, Outcome, Status
@@ -82,18 +82,18 @@ def intake(parsed: Parsed, context: Context) -> Taken:
             )
             continue
         event = sent.event
-        held = first or (last if "anonymous_id" not in event else None)
+        held = first or (last if "anonymous_id" not in event and not sent.server_side else None)
         if held:
             event["anonymous_id"] = held
         try:
-            receipt = _take(sent, sent_at, context)
+            receipt = _take(sent, len(taken.receipts), sent_at, context)
         except Rejected as error:
             receipt = _refused(error, sent, _kept_of(parsed, len(taken.receipts), last, context), context)
         taken.receipts.append(receipt)
         if event["name"] == "reset":
             # The reset itself belongs to the old id; what follows to the new one that the client proposes.
             first = last = None
-        if receipt.status == "accepted" and not context.server_key:
+        if receipt.status == "accepted" and not (context.server_key or sent.server_side or parsed.is_anonymous):
             _keep_cookie(taken, event)
     return taken
 
@@ -106,10 +106,16 @@ def _keep_cookie(taken: Taken, event: Event) -> None:
         taken.cookie_id = event["anonymous_id"]
 
 
-def _take(sent: Sent, sent_at: int | None, context: Context) -> Receipt:
-    """Raises Rejected; the event has its id then too."""
+def _new_id(at: int, context: Context) -> str:
+    if context.id_base is None:
+        return str(uuid.uuid4())
+    return f"{context.id_base}-{at}" if at else context.id_base
+
+
+def _take(sent: Sent, at: int, sent_at: int | None, context: Context) -> Receipt:
+    """`at` counts the request's events. Raises Rejected; the event has its id then too."""
     event = sent.event
-    event_id = event["id"] = event.get("id") or str(uuid.uuid4())
+    event_id = event["id"] = event.get("id") or _new_id(at, context)
     check_names(event_id, event["name"], sent.path)
     _complete(sent, event, sent_at, context)
     reason = _why_not(event, context)
@@ -152,17 +158,27 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
         if campaign:
             event["campaign"] = campaign
         event["page"] = page_of(event["page"])
-    if context.client:
-        event["client"] = {**context.client, **event.get("client", {})}
+    client = _client(sent, context)
+    if client:
+        event["client"] = client
     if context.gpc or context.dnt:
         event["consent"] = with_signals(event.get("consent", {}), context.gpc, context.dnt)
+
+
+def _client(sent: Sent, context: Context) -> Client:
+    """The person's device: what a server states of it, or what the request tells whose sender it is."""
+    stated = sent.event.pop("client", {})
+    address, agent = stated.pop("ip", None), stated.pop("user_agent", None)
+    if not (context.server_key or sent.server_side):
+        return {**stated, **context.client}
+    return {**stated, **context.describe(address, agent)} if address or agent else stated
 
 
 def _why_not(event: Event, context: Context) -> FilteredReason | None:
     """Why an event is not kept, though nothing is wrong with it."""
     respect_dnt = context.respect_dnt and event["channel"] == "web"
     reason = verdict(event["name"], event.get("consent"), context.required_consent, respect_dnt)
-    return reason or ("bot" if context.filter_bots and "bot" in context.client else None)
+    return reason or ("bot" if context.filter_bots and "bot" in event.get("client", {}) else None)
 
 
 def _kept_of(parsed: Parsed, at: int, cookie_id: str | None, context: Context) -> tuple[Any, Asked | None]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, get_args
 
 from collector.decompress import ENCODINGS
-from collector.protocols import PATHS, segment
-from collector.settings import Limits
+from collector.protocols import OF_PROTOCOL, segment
+from collector.route import Route
+from collector.routes import Found, Routes
+from collector.settings import CollectorSettings, Limits
 from collector.statuses import CODES, Code
 from eventlog.errors import FilteredReason, RejectedReason
 from eventlog.event import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS
@@ -22,6 +26,9 @@ _NUMBER: Final = {"type": "integer"}
 _JSON: Final = "application/json"
 # Of those in the table that a connection can meet whatever it asks for.
 _ANYWHERE: Final[tuple[Code, ...]] = ("bad_request", "slow_headers", "headers_too_large", "too_many_connections")
+NONE: Final[Mapping[Code, int]] = MappingProxyType({})
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+_WORDS: Final = re.compile(r"\W+")
 _ELSEWHERE: Final = frozenset((*_ANYWHERE, "not_found", "method"))
 
 
@@ -60,10 +67,13 @@ READS: Final[dict[str, Read]] = {
 }  # fmt: skip
 
 
-def document(limits: Limits, version: str) -> dict[str, Any]:
+def document(settings: CollectorSettings, version: str) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
+    limits = settings.limits
     paths: dict[str, dict[str, Any]] = {path: {"get": _read(read)} for path, read in READS.items()}
-    paths |= {path: {"post": _post(path, limits)} for path in PATHS}
+    for found in Routes(settings).all:
+        made = paths.setdefault(found.route.path, {})
+        made |= {method.lower(): _operation(found, method, limits) for method in found.route.methods}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -94,34 +104,55 @@ def _read(read: Read) -> dict[str, Any]:
     return {"operationId": read.name, "summary": read.summary, "responses": answers | _problems(_ANYWHERE, answers)}
 
 
-def _post(path: str, limits: Limits) -> dict[str, Any]:
+def _operation(found: Found, method: str, limits: Limits) -> dict[str, Any]:
+    """One method of one path of a protocol."""
+    route = found.route
+    made = _start_up(route) if route.reply else _ingest(found, method, limits)
+    names = _PARAMETER.findall(route.path)
+    if names:
+        made["parameters"] = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
+    return {"operationId": method.lower() + _WORDS.sub("_", route.path), **made}
+
+
+def _start_up(route: Route) -> dict[str, Any]:
+    """What an SDK asks before it sends."""
+    answers: dict[str, Any] = {"200": {"description": route.summary}}
+    return {"summary": route.summary, "responses": answers | _problems(("invalid_json", *_ANYWHERE), answers)}
+
+
+def _ingest(found: Found, method: str, limits: Limits) -> dict[str, Any]:
+    family, path = found.family, found.route.path
+    is_ours = family is OF_PROTOCOL["trackway"]
     is_batch = path in segment.BATCHES
     # A write key in the body needs no other: that is the empty entry.
     security: list[dict[str, list[str]]] = [{"basic": []}, {"bearer": []}, {"header": []}, {"query": []}, {}]
-    success = {
-        "description": "The body was read; `receipts` tells of each message, in the order sent.",
-        "content": {_JSON: {"schema": {"$ref": _REF + "Success"}}},
-    }
+    success: dict[str, Any] = {"description": "The request was read."}
+    content: dict[str, Any] = {"*/*": {}}
+    if is_ours:
+        success = {
+            "description": "The body was read; `receipts` tells of each message, in the order sent.",
+            "content": {_JSON: {"schema": {"$ref": _REF + "Success"}}},
+        }
+        content = {_JSON: {"schema": {"$ref": _REF + ("Batch" if is_batch else "Message")}}}
     codes = [code for code in CODES if code not in _ELSEWHERE]
-    return {
-        "operationId": "post" + path.replace("/", "_"),
-        "summary": f"Up to {limits.batch_events} messages" if is_batch else "One message",
+    text = (f"Up to {limits.batch_events} messages" if is_batch else "One message") if is_ours else ""
+    made: dict[str, Any] = {
+        "summary": found.route.summary or text or f"Events of {family.PROTOCOLS[0]}",
         "description": f"Content-Type is not looked at. Content-Encoding: one of {', '.join(ENCODINGS)}. "
         f"At most {limits.body_bytes} bytes, decompressed too.",
         "security": security,
-        "requestBody": {
-            "required": True,
-            "content": {_JSON: {"schema": {"$ref": _REF + ("Batch" if is_batch else "Message")}}},
-        },
-        "responses": {"200": success} | _problems([*codes, *_ANYWHERE], {}),
+        "responses": {"200": success} | _problems([*codes, *_ANYWHERE], {}, family.STATUSES),
     }
+    if method == "POST":
+        made["requestBody"] = {"required": True, "content": content}
+    return made
 
 
-def _problems(codes: Iterable[Code], taken: dict[str, Any]) -> dict[str, Any]:
-    """One answer a status, naming its codes."""
+def _problems(codes: Iterable[Code], taken: dict[str, Any], statuses: Mapping[Code, int] = NONE) -> dict[str, Any]:
+    """One answer a status, naming its codes; `statuses` are those that are others than the table's."""
     by_status: dict[str, list[Code]] = {}
     for code in codes:
-        by_status.setdefault(str(CODES[code].status), []).append(code)
+        by_status.setdefault(str(statuses.get(code, CODES[code].status)), []).append(code)
     answers: dict[str, Any] = {}
     for status, named in sorted(by_status.items()):
         if status not in taken:

@@ -4,17 +4,19 @@ what its request said. Pure."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
 from pydantic import ValidationError
 
+from collector.client import describe
 from collector.context import Context, Topics
-from collector.decode import BadBody, NotANumber
+from collector.decode import NotANumber
 from collector.intake import Receipt, event_record, intake, pseudonym
 from collector.pointers import find, put, read_pointer
-from collector.protocols import PATHS
-from collector.sent import Refused
+from collector.protocols import OF_PROTOCOL, read_messages
+from collector.sent import Parsed, Refused
 from collector.settings import CollectorSettings, Source
 from eventlog.account import REPLAYED_HEADER
 from eventlog.errors import RecordTooLarge
@@ -90,16 +92,14 @@ class Replay:
         return made._replace(record=record)
 
     def _sent(self, event: Any, event_id: str, outcome: Outcome) -> Again:
-        source = self._sources.get(outcome.get("source", ""))
-        family = PATHS.get(outcome["request"]["path"])
-        if source is None or family is None:
+        source, protocol = self._sources.get(outcome.get("source", "")), outcome.get("protocol", "")
+        if source is None or protocol not in OF_PROTOCOL:
             what = "source" if source is None else "protocol"
             return Again("rejected", event_id, reason=f"unknown_{what}", message=f"no such {what} any more")
         asked = outcome["request"]
-        try:
-            parsed = family.parse(family.body_of(event, asked), asked["path"], 1)
-        except BadBody as error:
-            return Again("rejected", event_id, reason=error.code, message=str(error))
+        parsed = Parsed(protocol, [event], sent_at=asked.get("sent_at"), path=asked["path"])
+        parsed.shared = asked.get("shared", {})
+        read_messages(parsed)
         for sent in parsed.events:
             if isinstance(sent, Refused):
                 sent.id = sent.id or event_id
@@ -137,6 +137,7 @@ class Replay:
             filter_bots=source.bots == "filter", limits=self._settings.limits, topics=self._topics,
             secret=self._secret, now=now, received_at=format_ms(now), cookie_id=asked.get("cookie_id"),
             client=client, gpc=asked.get("gpc", False), dnt=asked.get("dnt", False),
+            describe=partial(describe, policy=source.ip),
         )  # fmt: skip
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from collector.commerce import Meaning
+from collector.meanings import Meaning
 from eventlog.errors import Rejected
 from eventlog.event import Consent, Event
+
+AddressPolicy = Literal["keep", "truncate", "drop"]
 
 
 @dataclass(slots=True)
@@ -31,18 +33,30 @@ class Sent:
 
 @dataclass(slots=True)
 class Parsed:
-    """A body: its events and those refused, in the order sent. `sent_at` and `received_at` as the sender wrote them;
-    `messages` are what they were read from, for what is kept of one that is refused; `path` is the URL's, `shared` the
-    context that a batch states once for all of its events."""
+    """A request: its messages, and the events read from them and those refused, in the order sent.
+
+    `messages` are JSON values, kept of one that is refused; `list_name` is what their list is called in the body, None
+    where the body is the one message. `sent_at` and `received_at` as the sender wrote them; `write_keys` are those that
+    stand elsewhere than in a header, and the first that a source has counts. `path` is the URL's; `shared` what a batch
+    states once for all of its events. `reply` is what `Family.answer` needs to know.
+
+    `is_anonymous`: no cookie is read or set. `address`: no more than this is kept of the sender's. `fingerprint`
+    (`Request.fingerprint`) of protocols whose events carry no ids: the same one within 2 s is the same events.
+    """
 
     protocol: str
-    events: list[Sent | Refused]
+    messages: list[Any]
+    list_name: str | None = None
+    events: list[Sent | Refused] = field(default_factory=list)
     sent_at: str | None = None
     received_at: str | None = None
-    write_key: str | None = None
+    write_keys: tuple[str, ...] = ()
     path: str = ""
-    messages: list[Any] = field(default_factory=list)
     shared: dict[str, Any] = field(default_factory=dict)
+    reply: Any = None
+    is_anonymous: bool = False
+    address: AddressPolicy | None = None
+    fingerprint: bytes = b""
     # Whether `shared` is short enough to be kept with each refused event; unknown until one is refused.
     is_shared_kept: bool | None = None
 

@@ -55,11 +55,15 @@ class Sources:
             if secret:
                 self._by_digest[_digest(secret)] = (secret, server)
 
-    def grant(self, key: str | None, origin: str | None, referer: str | None) -> Grant:
-        """The source of a key. Raises Refusal when there is none, or the page may not use it."""
-        if key is None:
+    def grant(self, keys: tuple[str, ...], origin: str | None, referer: str | None) -> Grant:
+        """The source of the first key that one has. Raises Refusal when there is none, or the page may not use it."""
+        if not keys:
             raise Refusal("unknown_key", "a write key is needed: Basic user name, X-Write-Key, or writeKey in the body")
-        grant = self._by_key.get(key) or self._by_secret(key.encode("utf-8", "replace"))
+        grant = None
+        for key in keys:
+            grant = self._by_key.get(key) or self._by_secret(key.encode("utf-8", "replace"))
+            if grant is not None:
+                break
         if grant is None:
             raise Refusal("unknown_key", "the write key is not one of the configured sources")
         if grant.server:
@@ -78,8 +82,9 @@ class Sources:
         return grant if hmac.compare_digest(secret, key) else None
 
 
-def key_of(headers: Mapping[bytes, bytes], query: bytes, in_body: str | None) -> str | None:
-    """The write key that counts: of the Authorization header, else X-Write-Key, else the query, else the body."""
+def keys_of(headers: Mapping[bytes, bytes], query: bytes, elsewhere: tuple[str, ...]) -> tuple[str, ...]:
+    """The write keys that count: that of the Authorization header, else of X-Write-Key, else of the query, else those
+    that the protocol has `elsewhere`."""
     scheme, _, value = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     key = None
     if scheme.lower() == "basic":
@@ -93,7 +98,7 @@ def key_of(headers: Mapping[bytes, bytes], query: bytes, in_body: str | None) ->
         with contextlib.suppress(ValueError):
             fields = parse_qs(query.decode("latin-1"), max_num_fields=_MAX_FIELDS)
             key = next(filter(None, fields.get("writeKey", [])), None)
-    return key or in_body
+    return (key,) if key else elsewhere
 
 
 def _digest(key: bytes) -> bytes:

@@ -58,8 +58,10 @@ class Overload(Unavailable):
         self.code: Code = code
 
 
-def problem(code: Code, message: str = "") -> bytes:
-    """The one shape of errors; SDKs read `code`, `message`, `error` and `status`, and some fail without one."""
-    status, text = CODES[code]
+def problem(code: Code, message: str = "", status: int | None = None) -> bytes:
+    """The one shape of errors; SDKs read `code`, `message`, `error` and `status`, and some fail without one. `status`:
+    where it is another than the table's."""
+    usual, text = CODES[code]
     said = message or text
-    return orjson.dumps({"success": False, "code": code, "message": said, "error": said, "status": status})
+    told = {"success": False, "code": code, "message": said, "error": said, "status": status or usual}
+    return orjson.dumps(told)

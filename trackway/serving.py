@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
 
 import uvicorn
@@ -22,16 +22,25 @@ from trackway.listener import take_again
 _FLUSH_SHARE, _GRACE_SHARE, _MOST_GRACE = 1 / 3, 1 / 10, 1.0
 
 
-class Dispatch:
-    """Sends a request to the app that owns its first path segment; everything else to `default`."""
+Rule = tuple[Callable[[str], bool], ASGIApp]
 
-    def __init__(self, default: ASGIApp, by_segment: dict[str, ASGIApp]) -> None:
+
+class Dispatch:
+    """Sends a request to the app of the first rule that its path fits; everything else to `default`."""
+
+    def __init__(self, default: ASGIApp, *rules: Rule) -> None:
         self.default = default
-        self.by_segment = by_segment
+        self.rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        segment = scope.get("path", "/").split("/", 2)[1] if scope["type"] == "http" else ""
-        await self.by_segment.get(segment, self.default)(scope, receive, send)
+        path = scope["path"] if scope["type"] == "http" else ""
+        app = next((app for fits, app in self.rules if fits(path)), self.default)
+        await app(scope, receive, send)
+
+
+def segments(*names: str) -> Callable[[str], bool]:
+    """Fits the paths whose first segment is one of `names`."""
+    return lambda path: path[1:].partition("/")[0] in names
 
 
 class WithHeaders:

@@ -26,7 +26,7 @@ from trackway.platform import SEGMENTS, Platform
 from trackway.printing import say
 from trackway.process import all_of, give_memory_back, listening, look_for_garbage_less_often
 from trackway.reloading import Reloading
-from trackway.serving import Dispatch, address_of, serve, stopping
+from trackway.serving import Dispatch, Rule, address_of, segments, serve, stopping
 from trackway.settings import ConfigError, Settings
 from trackway.stores import opened_store
 
@@ -34,7 +34,7 @@ from trackway.stores import opened_store
 AWAY: Final = Check("process", "the aggregator does not answer")
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
-_ADMIN_PATHS = ("api", "console", "openapi.json", *SEGMENTS)
+_ADMIN_SEGMENTS = ("api", "console", "openapi.json")
 
 
 async def up(settings: Settings, arguments: Namespace) -> None:
@@ -60,7 +60,7 @@ async def up(settings: Settings, arguments: Namespace) -> None:
                 steps.done("aggregator", "a process of its own")
                 reloading = Reloading(settings, arguments.settings_file, collector.replace_sources)
                 everything = _Everything(collector, admin, aggregator, reloading)
-                pages = Dispatch(admin, dict.fromkeys(SEGMENTS, everything.platform))
+                pages = Dispatch(admin, (segments(*SEGMENTS), everything.platform))
                 app = _public(settings, collector, pages if admin_sock is sock else None, demo=arguments.demo)
                 works = [
                     serve(app, sock, stop, settings.drain_time, settings.connections),
@@ -83,14 +83,16 @@ def _admin_listen(settings: Settings) -> str:
 
 def _public(settings: Settings, collector: Collector, admin: ASGIApp | None, *, demo: bool) -> ASGIApp:
     """What the public listener serves: the collector, with the pages where they share it, and the demo."""
-    by_segment: dict[str, ASGIApp] = dict.fromkeys(collector.segments, collector)
+    # What the platform asks is answered for all of it; then, some protocols have paths below /api too.
+    rules: list[Rule] = [(segments(*SEGMENTS), admin)] if admin is not None else []
+    rules.append((collector.serves, collector))
     if admin is not None:
-        by_segment |= dict.fromkeys(_ADMIN_PATHS, admin)
+        rules.append((segments(*_ADMIN_SEGMENTS), admin))
     if demo:
-        return Dispatch(create_demo(settings), by_segment)
+        return Dispatch(create_demo(settings), *rules)
     if admin is not None:
-        by_segment[""] = admin
-    return Dispatch(collector, by_segment)
+        rules.append((segments(""), admin))
+    return Dispatch(collector, *rules)
 
 
 class _Everything:

@@ -1,25 +1,69 @@
-"""One file a family of protocols; the table says which paths are whose (each also with a slash at its end)."""
+"""One file a family of protocols. To add one, write its file and put it into the table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from collector.protocols import segment
-from collector.sent import Parsed
-from eventlog.outcome import Asked
+from collector.request import Request
+from collector.route import Reply, Route
+from collector.sent import Parsed, Refused, Sent
+from collector.settings import CollectorSettings
+from collector.statuses import Code
+from eventlog.errors import Rejected
 
 
 class Family(Protocol):
     """What a protocol's module offers."""
 
-    def parse(self, body: Any, path: str, limit: int) -> Parsed:
-        """The body's events. Raises BadBody where the whole body cannot be one of this protocol."""
+    @property
+    def PROTOCOLS(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
+        """What its events carry as `protocol`."""
 
-    def body_of(self, message: Any, asked: Asked) -> Any:
-        """A body with this one message, which `parse` reads as it read the message in the request it came in."""
+    @property
+    def STATUSES(self) -> Mapping[Code, int]:  # noqa: N802
+        """The statuses of refusals that its clients need to be others than those of `statuses.CODES`."""
 
-    def answer(self, receipts: list[dict[str, Any]]) -> bytes:
-        """The body of a success."""
+    def routes(self, settings: CollectorSettings) -> Iterable[Route]:
+        """The paths of its senders."""
+
+    def unwrap(self, request: Request) -> Parsed:
+        """The messages of a request and what they share; nothing is read of them yet. `Parsed.protocol` may be another
+        family's, where a path is shared. Raises BadBody where the whole body cannot be one of this protocol."""
+
+    def read(self, message: Any, path: str, parsed: Parsed) -> Sent:
+        """One message, which stands at `path` in the body. Raises Rejected. It is read again, from `parsed.shared`,
+        `sent_at` and `path` alone, when it is repaired and replayed."""
+
+    def refused(self, error: Rejected, message: Any, parsed: Parsed) -> Refused:
+        """What can be told of a message that `read` refuses, whatever it is."""
+
+    def answer(self, receipts: list[dict[str, Any]], reply: Any) -> Reply:
+        """The answer to a success; `reply` is `Parsed.reply`."""
 
 
-PATHS: Final[dict[str, Family]] = dict.fromkeys(segment.PATHS, segment)
+FAMILIES: Final[tuple[Family, ...]] = (segment,)
+
+OF_PROTOCOL: Final[dict[str, Family]] = {name: family for family in FAMILIES for name in family.PROTOCOLS}
+
+
+def parse(family: Family, request: Request) -> Parsed:
+    """A request's events and what is wrong with those that are none. Raises BadBody."""
+    parsed = family.unwrap(request)
+    parsed.path = request.path
+    read_messages(parsed)
+    return parsed
+
+
+def read_messages(parsed: Parsed) -> None:
+    """Read each message by itself: a bad one is refused alone."""
+    family = OF_PROTOCOL[parsed.protocol]
+    for at, message in enumerate(parsed.messages):
+        path = "" if parsed.list_name is None else f"{parsed.list_name}[{at}]"
+        try:
+            parsed.events.append(family.read(message, path, parsed))
+        except Rejected as error:
+            # Its traceback would keep the whole body, and itself, until Python looks for garbage.
+            error.__context__ = None
+            parsed.events.append(family.refused(error.with_traceback(None), message, parsed))

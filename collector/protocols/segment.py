@@ -6,6 +6,7 @@ tracker: what all events of a batch share stands once, in the batch's `context`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Required, cast
 
 import orjson
@@ -21,13 +22,19 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from collector.commerce import SEGMENT, Meaning
 from collector.decode import BadBody
+from collector.meanings import SEGMENT, Meaning
+from collector.request import Request
+from collector.route import Reply, Route
 from collector.sent import Parsed, Refused, Sent, without_blanks
+from collector.settings import CollectorSettings
+from collector.statuses import Code
 from eventlog.errors import Rejected, RejectedReason
 from eventlog.event import Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
-from eventlog.outcome import Asked
+
+PROTOCOLS: Final = ("segment", "trackway")
+STATUSES: Final[Mapping[Code, int]] = {}
 
 BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e")
 _LETTERS: Final[dict[str, Kind]] = {
@@ -137,48 +144,45 @@ _page: Final = TypeAdapter(StatedPage).validator.validate_python
 _SUCCESS: Final = b'{"success":true,"receipts":'
 
 
-def parse(body: Any, path: str, limit: int) -> Parsed:
-    """The events of a batch or of a single message. Raises BadBody (400, 413)."""
+def routes(settings: CollectorSettings) -> Iterable[Route]:
+    return [Route(path) for path in PATHS]
+
+
+def unwrap(request: Request) -> Parsed:
+    """The messages of a batch or the single one. Raises BadBody (400, 413)."""
+    body, path = request.take_json(), request.path
     if not isinstance(body, dict):
         raise BadBody("invalid_json", "the body must be a JSON object")
-    parsed = Parsed("trackway" if path == "/tw/e" else "segment", [])
-    parsed.sent_at, parsed.received_at = _text(body.get("sentAt")), _text(body.get("receivedAt"))
-    parsed.write_key, parsed.path = _text(body.get("writeKey")), path
-    kind = _KINDS.get(path)
-    if kind is None and ("batch" in body or path != "/tw/e"):
-        messages, is_batch = body.get("batch"), True
+    protocol = "trackway" if path == "/tw/e" else "segment"
+    if path in _KINDS or (path == "/tw/e" and "batch" not in body):
+        parsed = Parsed(protocol, [body])
+    else:
+        messages, limit = body.get("batch"), request.settings.limits.batch_events
         if not isinstance(messages, list):
             raise BadBody("invalid_json", "`batch` must be a list of messages")
         if len(messages) > limit:
             raise BadBody("too_many_events", f"a batch holds {limit} events at most; send smaller ones")
-    else:
-        messages, is_batch = [body], False
-    parsed.messages = messages
-    shared: Context = _context(body["context"]) if is_batch and isinstance(body.get("context"), dict) else {}
-    parsed.shared = cast("dict[str, Any]", shared)
-    for at, message in enumerate(messages):
-        where = f"batch[{at}]" if is_batch else ""
-        if parsed.write_key is None and isinstance(message, dict):
-            parsed.write_key = _text(message.get("writeKey"))
-        try:
-            parsed.events.append(_read(message, where, kind, shared))
-        except Rejected as error:
-            parsed.events.append(_refused(error, message, shared))
+        parsed = Parsed(protocol, messages, "batch")
+        if isinstance(body.get("context"), dict):
+            parsed.shared = cast("dict[str, Any]", _context(body["context"]))
+    parsed.sent_at, parsed.received_at = _text(body.get("sentAt")), _text(body.get("receivedAt"))
+    if key := _text(body.get("writeKey")) or _key_of_messages(parsed.messages):
+        parsed.write_keys = (key,)
     return parsed
 
 
-def answer(receipts: list[dict[str, Any]]) -> bytes:
-    return _SUCCESS + orjson.dumps(receipts) + b"}"
+def _key_of_messages(messages: list[Any]) -> str | None:
+    stated = (_text(message.get("writeKey")) for message in messages if isinstance(message, dict))
+    return next((key for key in stated if key), None)
 
 
-def body_of(message: Any, asked: Asked) -> Any:
-    """A body with this one message."""
-    if asked["path"] in _KINDS:
-        return message
-    return {"batch": [message], "context": asked.get("shared"), "sentAt": asked.get("sent_at")}
+def answer(receipts: list[dict[str, Any]], reply: Any) -> Reply:
+    return Reply(_SUCCESS + orjson.dumps(receipts) + b"}")
 
 
-def _read(value: Any, path: str, kind: Kind | None, shared: Context) -> Sent:
+def read(value: Any, path: str, parsed: Parsed) -> Sent:
+    """A message. Raises Rejected."""
+    kind, shared = _KINDS.get(parsed.path), cast(Context, parsed.shared)
     if not isinstance(value, dict):
         raise Rejected("not_an_object", path, "a message must be a JSON object")
     try:
@@ -273,11 +277,9 @@ def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _refused(error: Rejected, message: Any, shared: Context) -> Refused:
+def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
     """A message that cannot be read, with what can be read of who consented to it."""
-    # Its traceback would keep the whole body, and itself, until Python looks for garbage.
-    error.__context__ = None
-    error = error.with_traceback(None)
+    shared = cast(Context, parsed.shared)
     if not isinstance(message, dict):
         return Refused(error, None, consent=_consent_in(shared))
     named, stated = _text(message.get("event")), message.get("context")

@@ -41,7 +41,7 @@ def context(now: int) -> Context:
     return Context(
         source="shop", protocol="segment", server_key=True, required_consent=False, respect_dnt=True, filter_bots=False,
         limits=Limits(), topics=Topics("events", "rejected"), secret=b"s", now=now, cookie_id=None,
-        received_at=format_ms(now), client={}, gpc=False, dnt=False,
+        received_at=format_ms(now), client={}, describe=lambda address, agent: {}, gpc=False, dnt=False,
     )  # fmt: skip
 
 

@@ -9,14 +9,13 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.commerce import SEGMENT
-from collector.decode import decode
 from collector.intake import Context, Topics, intake
-from collector.protocols import segment
+from collector.meanings import SEGMENT
 from collector.settings import Limits
 from eventlog.event import EVENT
 from eventlog.outcome import OUTCOME
 from eventlog.timestamps import format_ms
+from tests.collector.parsing import parsed_of
 
 NOW = 1_795_435_018_000
 
@@ -78,6 +77,7 @@ def context(server_key: bool, protocol: str) -> Context:
         source="shop", protocol=protocol, server_key=server_key, required_consent=False, respect_dnt=True,
         filter_bots=False, limits=Limits(), topics=Topics("events", "rejected"), secret=b"s", now=NOW,
         cookie_id="c-1", received_at=format_ms(NOW),
+        describe=lambda address, agent: {},
         client={} if server_key else {"browser": "Chrome", "ip": "192.0.2.0"}, gpc=not server_key, dnt=False,
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ def test_every_record_is_what_its_topic_documents(batch: list[Any], shared: Any,
     except TypeError:
         # An integer beyond 64 bits: the standard encoder writes it, as Python's SDKs do.
         body = json.dumps({"batch": batch, "context": shared, "sentAt": at}).encode()
-    parsed = segment.parse(decode(body), path, 5000)
+    parsed = parsed_of(path, body)
     taken = intake(parsed, context(server_key, parsed.protocol))
     assert len(taken.receipts) == len(batch)
     for receipt in taken.receipts:

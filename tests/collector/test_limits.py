@@ -18,10 +18,10 @@ from collector.body import Flight, Held, read_body
 from collector.decode import BadBody, NotANumber, decode
 from collector.identity import read_cookie
 from collector.intake import intake
-from collector.protocols import segment
 from collector.settings import Cookie, Limits
-from collector.sources import Refusal, Sources, key_of
+from collector.sources import Refusal, Sources, keys_of
 from collector.statuses import Overload
+from tests.collector.parsing import parsed_of
 from tests.collector.running import BROWSER_KEY, SERVER_KEY, running, settings_in
 from tests.collector.test_canonical import context
 
@@ -66,7 +66,7 @@ LONG_KEY = "k" * 100_000
 def test_an_event_is_refused_alone(properties: str, reason: str | None, path: str | None) -> None:
     given = context(server_key=True, protocol="segment")
     given.limits = SMALL
-    taken = intake(segment.parse(decode(of(properties)), "/v1/batch", 10), given)
+    taken = intake(parsed_of("/v1/batch", of(properties)), given)
     assert [one.status for one in taken.receipts] == ["accepted", "rejected", "accepted"]
     if reason:
         assert (taken.receipts[1].reason, taken.receipts[1].path) == (reason, path)
@@ -85,7 +85,7 @@ def test_an_event_is_refused_alone(properties: str, reason: str | None, path: st
 )  # fmt: skip
 def test_wrong_types_and_long_names_refuse_their_event_with_a_short_answer(message: Any) -> None:
     body = orjson.dumps({"batch": [TRACK, message, TRACK]})
-    taken = intake(segment.parse(decode(body), "/v1/batch", 10), context(server_key=True, protocol="segment"))
+    taken = intake(parsed_of("/v1/batch", body), context(server_key=True, protocol="segment"))
     assert [one.status for one in taken.receipts] == ["accepted", "rejected", "accepted"]
     bad = taken.receipts[1]
     assert bad.reason
@@ -99,14 +99,14 @@ def test_what_was_refused_leaves_no_garbage() -> None:
     gc.collect()
     gc.disable()
     try:
-        intake(segment.parse(decode(body), "/v1/batch", 10), context(server_key=True, protocol="segment"))
+        intake(parsed_of("/v1/batch", body), context(server_key=True, protocol="segment"))
         assert gc.collect() == 0
     finally:
         gc.enable()
 
 
 def outcomes(body: bytes) -> list[dict[str, Any]]:
-    taken = intake(segment.parse(decode(body), "/v1/batch", 5000), context(server_key=True, protocol="segment"))
+    taken = intake(parsed_of("/v1/batch", body), context(server_key=True, protocol="segment"))
     return [orjson.loads(one.record.value or b"") for one in taken.receipts]
 
 
@@ -164,10 +164,10 @@ def test_cookies_and_keys_of_any_bytes_are_read_or_ignored() -> None:
     for value in ("tw_id=a.\xb2", "tw_id=a.%C2%B2", "tw_id=a.\u0663", "tw_id=%", "tw_id=a.99999999", "tw_id", "=;;="):
         assert read_cookie(value, Cookie()) == (None, 0)
     for header in (b"Basic \xff", b"Basic ====", b"Basic /////w==", b"Basic", b"", b"Bearer ", b"\xff\xff x"):
-        assert key_of({b"authorization": header}, b"", "body") == "body"
-    assert key_of({}, b"&".join(b"a=%d" % number for number in range(500)), "body") == "body"
+        assert keys_of({b"authorization": header}, b"", ("body",)) == ("body",)
+    assert keys_of({}, b"&".join(b"a=%d" % number for number in range(500)), ("body",)) == ("body",)
     with pytest.raises(Refusal):
-        Sources({}).grant("\udcff", None, None)
+        Sources({}).grant(("\udcff",), None, None)
 
 
 # --- Bodies as they arrive --------------------------------------------------------------------------------------------

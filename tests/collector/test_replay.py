@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from collector.context import Context, Topics
-from collector.decode import decode
 from collector.intake import Receipt, intake
-from collector.protocols import segment
 from collector.replay import Again, NotKept, Replay, kept_event
 from collector.settings import CollectorSettings, Limits, Source
 from eventlog.account import REPLAYED_HEADER
 from eventlog.outcome import OUTCOME, Outcome
 from eventlog.timestamps import format_ms
+from tests.collector.parsing import parsed_of
 from tests.collector.test_canonical import contexts, messages, times, values
 
 NOW = 1_795_435_018_000
@@ -37,14 +36,14 @@ def context(protocol: str = "trackway", **changes: Any) -> Context:
         "respect_dnt": True, "filter_bots": False, "limits": Limits(),
         "topics": Topics("trackway.events.v1", "trackway.rejected.v1"), "secret": KEY, "now": NOW,
         "cookie_id": "cookie-1", "received_at": format_ms(NOW), "client": {"browser": "Chrome", "ip": "192.0.2.0"},
-        "gpc": True, "dnt": False,
+        "gpc": True, "dnt": False, "describe": lambda address, agent: {},
     }  # fmt: skip
     return Context(**(given | changes))
 
 
 def taken(batch: Any, path: str = "/tw/e", **body: Any) -> list[Receipt]:
     given = batch if isinstance(batch, bytes) else orjson.dumps({"batch": batch} | body)
-    parsed = segment.parse(decode(given), path, 5000)
+    parsed = parsed_of(path, given)
     return intake(parsed, context(parsed.protocol)).receipts
 
 

@@ -16,7 +16,6 @@ from typing import Any, Literal, TypeVar
 import httpx2
 from pydantic import SecretStr
 from sqlalchemy import text
-from starlette.types import ASGIApp
 
 from collector.app import create_app
 from collector.settings import CollectorSettings, Source
@@ -34,7 +33,7 @@ from tests.appending import append_all
 from tests.console.seeds import outgoing
 from tests.services.processes import wait_until
 from trackway.demo.cdp import create_stand_in
-from trackway.serving import Dispatch, address_of, bind, serve
+from trackway.serving import Dispatch, address_of, bind, segments, serve
 
 SECRET = SecretStr("a secret of the tests")
 BROWSER_KEY, SERVER_KEY = "wk_shop", "sk_shop"
@@ -141,8 +140,8 @@ class Site:
         admin = create_admin_app(
             self.settings, self._store, sign_in=self.sign_in, senders=[sender], proxies=Proxies(self.proxies)
         )
-        segments: dict[str, ASGIApp] = dict.fromkeys(("", "api", "console", "openapi.json", "metrics"), admin)
-        app = Dispatch(create_app(self._collector_settings(), self._producer), segments)
+        of_admin = segments("", "api", "console", "openapi.json", "metrics")
+        app = Dispatch(create_app(self._collector_settings(), self._producer), (of_admin, admin))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(serve(app, shared, ending, 5))

@@ -29,7 +29,7 @@ def demo_site(folder: Path) -> Iterator[tuple[str, Path]]:
         producer = open_producer(settings)
         await producer.start()
         collector = create_app(settings, producer)
-        yield Dispatch(create_shop("wk_shop"), dict.fromkeys(collector.segments, collector))
+        yield Dispatch(create_shop("wk_shop"), (collector.serves, collector))
         await producer.stop()
 
     with served(opened) as url:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.serving import served
 from trackway.demo.shop import create_shop
-from trackway.serving import Dispatch
+from trackway.serving import Dispatch, segments
 
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "date"}
 
@@ -45,7 +45,7 @@ def front(port: int, collector: str) -> Iterator[None]:
     @contextlib.asynccontextmanager
     async def opened(_: str) -> AsyncIterator[ASGIApp]:
         async with httpx2.AsyncClient(timeout=10) as client:
-            yield Dispatch(create_shop("wk_shop"), {"tw": passing_on(collector, client)})
+            yield Dispatch(create_shop("wk_shop"), (segments("tw"), passing_on(collector, client)))
 
     with served(opened, f"127.0.0.1:{port}"):
         yield

@@ -12,7 +12,7 @@ from random import Random
 import brotli
 
 from collector.openapi import READS
-from collector.protocols import PATHS
+from collector.protocols.segment import PATHS
 
 if sys.version_info >= (3, 14):
     from compression import zstd
