@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := .venv/bin/uv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install install-dev run test test-deps soak check fmt docs bench lock clean
+.PHONY: install install-dev run test test-deps soak sdks check fmt docs bench lock clean
 
 run: install
 	.venv/bin/trackway up --demo
@@ -29,6 +29,11 @@ test-deps: install-dev
 
 test: test-deps
 	.venv/bin/python -m pytest -n 2 --dist loadscope
+
+# The vendors' SDKs, unmodified, before a collector; writes the table in docs/sdks.md.
+sdks: test-deps
+	tests/install-sdks
+	.venv/bin/python -m pytest -n 2 --dist loadscope -m sdks --sdk-table tests/sdks
 
 # Services are killed and frozen by signal, so they are processes here, also where Docker runs.
 soak: export TRACKWAY_TEST_SERVICES = local

@@ -9,6 +9,10 @@ import pytest
 from tests.services import Kafka, Postgres, find_chromium, start_kafka, start_postgres
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sdk-table", action="store_true", help="write docs/sdks.md; fails where it was out of date")
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A real broker, started at first use and shared; each test makes topics under a prefix of its own."""
