@@ -22,6 +22,7 @@ from collector.request import Request
 from collector.route import Reply, Route
 from collector.sent import Parsed, Refused, Sent
 from collector.settings import CollectorSettings
+from collector.stated import path_to
 from collector.statuses import Code, problem
 from eventlog.errors import Rejected
 from eventlog.event import MAX_ID_CHARACTERS, Event, Kind, Page
@@ -176,7 +177,7 @@ def read(message: Any, path: str, parsed: Parsed) -> Sent:
         raise Rejected("not_an_object", path, "a CloudEvent must be a JSON object")
     version, its_id, source, named = (_required(message, name, path) for name in _REQUIRED)
     if version not in _VERSIONS:
-        raise Rejected("bad_value", _at(path, "specversion"), "1.0 is needed, or 0.3")
+        raise Rejected("bad_value", path_to(path, "specversion"), "1.0 is needed, or 0.3")
     kind, meaning = _meaning(named)
     event: Event = {"id": event_id(source, its_id), "name": meaning.name, "kind": kind}  # type: ignore[typeddict-item]
     for field, name in _IDS:
@@ -205,7 +206,7 @@ def read(message: Any, path: str, parsed: Parsed) -> Sent:
         event["page"] = page
     at = message.get("time")
     return Sent(
-        path, event, meaning, _at(path, "data"), client_time=at.strip() if isinstance(at, str) else None,
+        path, event, meaning, path_to(path, "data"), client_time=at.strip() if isinstance(at, str) else None,
         exact_time=True, email=email,
     )  # fmt: skip
 
@@ -214,9 +215,9 @@ def _required(message: dict[str, Any], name: str, path: str) -> str:
     value = message.get(name)
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if text is None or text == "":
-        raise Rejected("missing_field", _at(path, name), f"`{name}` is needed, as text")
+        raise Rejected("missing_field", path_to(path, name), f"`{name}` is needed, as text")
     if not isinstance(text, str) or not text.strip():
-        raise Rejected("wrong_type", _at(path, name), "text is needed that is not blank")
+        raise Rejected("wrong_type", path_to(path, name), "text is needed that is not blank")
     return text.strip()
 
 
@@ -241,7 +242,7 @@ def _data_of(message: dict[str, Any], path: str) -> dict[str, Any]:
     """The data as properties: an object's own, anything else under one name."""
     data, packed = message.get("data"), message.get("data_base64")
     if message.get("datacontentencoding") == "base64":
-        raise Rejected("bad_value", _at(path, "data"), "base64 is needed, of what datacontenttype says")
+        raise Rejected("bad_value", path_to(path, "data"), "base64 is needed, of what datacontenttype says")
     if packed is not None and packed != "":
         return {"data_base64": _checked(packed, message, path), "datacontenttype": message.get("datacontenttype")}
     if isinstance(data, dict):
@@ -256,7 +257,7 @@ def _checked(packed: Any, message: dict[str, Any], path: str) -> str:
             return packed
     except BadBody:
         pass
-    raise Rejected("bad_value", _at(path, "data_base64"), "base64 is needed, of what datacontenttype says")
+    raise Rejected("bad_value", path_to(path, "data_base64"), "base64 is needed, of what datacontenttype says")
 
 
 def _page(properties: Mapping[str, Any]) -> Page:
@@ -266,10 +267,6 @@ def _page(properties: Mapping[str, Any]) -> Page:
         if isinstance(value, str) and (text := value.strip()):
             page[name] = text
     return page
-
-
-def _at(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
