@@ -150,8 +150,9 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
     if properties:
         check_values(properties, sent.properties_path, context.limits.depth)
         event["properties"] = without_blanks(properties)
-    if "traits" in event:
-        check_values(event["traits"], f"{sent.path}.traits".lstrip("."), context.limits.depth)
+    for name in ("traits", "traits_once"):
+        if name in event:
+            check_values(event[name], f"{sent.path}.{name}".lstrip("."), context.limits.depth)
     commerce.lift(event, sent.meaning, properties, sent.properties_path)
     if "page" in event:
         campaign = campaign_of(event)
