@@ -57,6 +57,13 @@ POSTHOG: Final[dict[str, Meaning]] = SEGMENT | {
     "$reset": Meaning("reset"),
 }
 
+# Mixpanel's pages, beside Segment's names.
+MIXPANEL: Final[dict[str, Meaning]] = SEGMENT | {
+    "$mp_web_page_view": Meaning("pageview"),
+    "$pageview": Meaning("pageview"),
+    "mp_page_view": Meaning("pageview"),
+}
+
 # `login` and `sign_up` are `identify` only with a user id, and `select_item` is a `searchclick` in a list of results.
 GA4: Final[dict[str, Meaning]] = _OURS | {
     "page_view": Meaning("pageview"),

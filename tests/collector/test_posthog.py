@@ -23,7 +23,7 @@ from collector.replay import NotKept, kept_event
 from collector.request import Request
 from collector.route import Reply
 from collector.routes import Routes
-from collector.sent import Parsed, Refused, Sent
+from collector.sent import Refused, Sent
 from eventlog.event import EVENT, Event
 from eventlog.outcome import OUTCOME
 from tests.collector.parsing import SETTINGS, parsed_of
@@ -418,9 +418,11 @@ def test_values_decoded_elsewhere_are_read_when_they_are_ours() -> None:
     assert posthog.are_ours({"batch": []})
     others: tuple[Any, ...] = ({"event": "x", "properties": {"$lib": "web", "mp_lib": "web"}}, {"event": "x"}, [], 7)
     assert not any(map(posthog.are_ours, others))
-    request = Request("POST", "/track", {}, b"", b"", SETTINGS)
-    parsed: Parsed = posthog.unwrap_values([WEB], {"ip": "0"}, request)
-    assert (parsed.protocol, parsed.list_name, parsed.address) == ("posthog", "data", "drop")
+    for body in (orjson.dumps([WEB]), b"data=" + base64.b64encode(orjson.dumps([WEB])) + b"&ip=0"):
+        parsed = parsed_of("/track/", body)
+        assert (parsed.protocol, parsed.write_keys) == ("posthog", (BROWSER_KEY,))
+        assert parsed.address == ("drop" if b"ip=0" in body else None)
+    assert parsed_of("/track", orjson.dumps({"event": "x", "properties": {"token": "t"}})).protocol == "mixpanel"
 
 
 # --- Whatever comes ---------------------------------------------------------------------------------------------------
