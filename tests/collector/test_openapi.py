@@ -65,7 +65,7 @@ def test_every_code_stands_in_it_with_its_status() -> None:
     named: set[str] = set()
     of_path = {found.route.path: found.family.STATUSES for found in Routes(CollectorSettings()).all}
     for path, operations in made["paths"].items():
-        statuses = {code: status.status for code, status in CODES.items()} | of_path.get(path, {})
+        statuses = {code: status.status for code, status in CODES.items()} | dict(of_path.get(path, {}))
         for operation in operations.values():
             for status, answer in operation["responses"].items():
                 codes = re.findall(r"`(\w+)`: ", answer["description"])
