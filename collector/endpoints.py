@@ -18,7 +18,7 @@ from collector.decode import BadBody
 from collector.dedup import Dedup
 from collector.identity import expire_cookie, is_due, read_cookie, set_cookie
 from collector.intake import Context, Receipt, Taken, Topics, intake
-from collector.protocols import OF_PROTOCOL, Family, parse
+from collector.protocols import OF_PROTOCOL, Family, family_of, parse
 from collector.rates import Rate, limited_as
 from collector.recent import Recent
 from collector.refusals import Refusals
@@ -75,6 +75,7 @@ class Intake:
         """Answer one request for `path`, which has no slash at its end. Every status this can give is here, or by its
         code in `statuses.CODES`."""
         headers = dict(scope["headers"])
+        family = family_of(family, headers)
         origin = _header(headers, b"origin")
         cookies: list[str] = []
         reply: Reply | None = None
