@@ -14,6 +14,7 @@ import orjson
 from collector.decode import BadBody, decode
 from collector.event_time import from_epoch
 from collector.packed import take_packed, unpack
+from collector.protocols import posthog
 from collector.protocols.mixpanel_events import event_id_of, insert_id_of, meaning_of, read_event
 from collector.protocols.mixpanel_profiles import read_update
 from collector.request import Request
@@ -28,9 +29,10 @@ PROTOCOLS: Final = ("mixpanel",)
 STATUSES: Final[Mapping[Code, int]] = {}
 
 _IMPORT: Final = "/import"
+_TRACK: Final = "/track"
 _PEOPLE: Final = "/engage"
 _GROUPS: Final = "/groups"
-_PATHS: Final = ("/track", _PEOPLE, _GROUPS, _IMPORT)
+_PATHS: Final = (_TRACK, _PEOPLE, _GROUPS, _IMPORT)
 # Updates, and Node.js's batches, do not say who sends them. No browser is without a user agent.
 _SERVER_AGENTS: Final = (
     "python-", "Python-", "node", "axios/", "Ruby", "Faraday", "Go-http-client/", "Java/", "Apache-HttpClient/",
@@ -48,6 +50,8 @@ def unwrap(request: Request) -> Parsed:
     is_server = _is_server(request)
     fingerprint = b"" if is_server else request.fingerprint()
     value, form, is_json = _take(request)
+    if request.path == _TRACK and posthog.are_ours(value):
+        return posthog.unwrap_values(value, form, request)
     if not isinstance(value, dict | list):
         raise BadBody("invalid_json", "an object or a list of objects is needed")
     messages, limit = value if isinstance(value, list) else [value], request.settings.limits.batch_events
