@@ -14,7 +14,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from collector.answered import Answered
-from collector.cors import Answer, cors_headers, preflight
+from collector.cors import Answer, cors_headers, preflight, welcome
 from collector.decode import BadBody
 from collector.dedup import Dedup
 from collector.endpoints import Intake
@@ -123,6 +123,8 @@ class Collector:
 
     def _other(self, path: str, method: str, headers: dict[bytes, bytes], served: dict[str, Found] | None) -> Answer:
         if served and method == "OPTIONS":
+            if b"webhook-request-origin" in headers and any(found.route.reply is None for found in served.values()):
+                return welcome(headers, self._settings.limits.key_events_per_second)
             return preflight(headers, self._intake.sources.origins)
         if served:
             allowed = ", ".join([*served, "OPTIONS"])

@@ -45,6 +45,21 @@ def cors_headers(origin: str | None, allowed: set[str]) -> list[tuple[bytes, byt
     ]
 
 
+def welcome(headers: dict[bytes, bytes], per_second: float) -> Answer:
+    """The answer to OPTIONS of a sender of webhooks, which asks whether it may send: it may, with a key. `per_second`:
+    how many events one key may send, 0 for any number; the answer says how many requests a minute."""
+    rate = b"%d" % max(1, int(per_second * 60)) if per_second else b"*"
+    return Answer(
+        200,
+        b"",
+        [
+            (b"allow", b"POST, OPTIONS"),
+            (b"webhook-allowed-origin", headers[b"webhook-request-origin"]),
+            (b"webhook-allowed-rate", rate),
+        ],
+    )
+
+
 def preflight(headers: dict[bytes, bytes], allowed: set[str]) -> Answer:
     """The answer to OPTIONS."""
     origin = headers.get(b"origin", b"").decode("latin-1") or None

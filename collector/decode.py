@@ -55,6 +55,8 @@ def _decode_slowly(body: bytes | bytearray) -> Any:
     except UnicodeDecodeError:
         raise BadBody("not_utf8") from None
     try:
+        # Some write a byte order mark, which orjson does not know.
+        text = text.removeprefix("\ufeff")
         value = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=lambda _: NotANumber())
     except RecursionError:
         raise BadBody("too_deep") from None

@@ -43,6 +43,27 @@ SEGMENT: Final[dict[str, Meaning]] = _OURS | {
     "logout": Meaning("reset"),
 }
 
+# PostHog's own names, beside Segment's.
+POSTHOG: Final[dict[str, Meaning]] = SEGMENT | {
+    "$pageview": Meaning("pageview"),
+    "$screen": Meaning("screen"),
+    "$identify": Meaning("identify"),
+    "$set": Meaning("identify"),
+    "$set_once": Meaning("identify"),
+    "$unset": Meaning("identify"),
+    "$create_alias": Meaning("alias"),
+    "$merge_dangerously": Meaning("alias"),
+    "$groupidentify": Meaning("group"),
+    "$reset": Meaning("reset"),
+}
+
+# Mixpanel's pages, beside Segment's names.
+MIXPANEL: Final[dict[str, Meaning]] = SEGMENT | {
+    "$mp_web_page_view": Meaning("pageview"),
+    "$pageview": Meaning("pageview"),
+    "mp_page_view": Meaning("pageview"),
+}
+
 # `login` and `sign_up` are `identify` only with a user id, and `select_item` is a `searchclick` in a list of results.
 GA4: Final[dict[str, Meaning]] = _OURS | {
     "page_view": Meaning("pageview"),

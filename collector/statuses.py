@@ -11,7 +11,8 @@ from eventlog.errors import Unavailable
 Code = Literal[
     "bad_request", "invalid_json", "not_utf8", "too_deep", "bad_compression", "cut_off",
     "unknown_key", "origin_not_allowed", "server_key_in_browser", "not_found", "method", "slow_headers", "slow_body",
-    "body_too_large", "too_many_events", "too_many_values", "unknown_compression", "headers_too_large",
+    "body_too_large", "too_many_events", "too_many_values", "unknown_compression", "unknown_format",
+    "headers_too_large",
     "unavailable", "rate_limited", "too_many_bytes", "too_many_connections", "disk_full",
 ]  # fmt: skip
 
@@ -41,6 +42,7 @@ CODES: Final[dict[Code, Status]] = {
     "too_many_events": Status(413, "the batch has too many messages; send smaller ones"),
     "too_many_values": Status(413, "the body has too many values; send smaller batches"),
     "unknown_compression": Status(415, "Content-Encoding names something else than one of gzip, deflate, br, zstd"),
+    "unknown_format": Status(415, "CloudEvents in a mode or format that is not read; send JSON, or ce-* headers"),
     "headers_too_large": Status(431, "the headers are too large or too many"),
     "unavailable": Status(503, "not stored, or not known to be; send the same again"),
     "rate_limited": Status(503, "more events than this key or address may send; send the same again later"),

@@ -34,7 +34,8 @@ Values = tuple[str, ...] | str
 REFUSED_CODES: Final = (
     "bad_request", "invalid_json", "not_utf8", "too_deep", "bad_compression", "cut_off",
     "unknown_key", "origin_not_allowed", "server_key_in_browser", "not_found", "method", "slow_headers", "slow_body",
-    "body_too_large", "too_many_events", "too_many_values", "unknown_compression", "headers_too_large",
+    "body_too_large", "too_many_events", "too_many_values", "unknown_compression", "unknown_format",
+    "headers_too_large",
     "unavailable", "rate_limited", "too_many_bytes", "too_many_connections", "disk_full",
 )  # fmt: skip
 EVENT_REASONS: Final = ("", *get_args(RejectedReason), *get_args(FilteredReason))

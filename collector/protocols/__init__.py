@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from collector.protocols import segment
+from collector.protocols import cloudevents, mixpanel, posthog, raptor, segment
 from collector.request import Request
 from collector.route import Reply, Route
 from collector.sent import Parsed, Refused, Sent
@@ -43,9 +43,15 @@ class Family(Protocol):
         """The answer to a success; `reply` is `Parsed.reply`."""
 
 
-FAMILIES: Final[tuple[Family, ...]] = (segment,)
+FAMILIES: Final[tuple[Family, ...]] = (segment, posthog, mixpanel, cloudevents, raptor)
 
 OF_PROTOCOL: Final[dict[str, Family]] = {name: family for family in FAMILIES for name in family.PROTOCOLS}
+
+
+def family_of(family: Family, headers: Mapping[bytes, bytes]) -> Family:
+    """Whose a request is, of whose path it came to: CloudEvents say by their headers what they are, and may come to any
+    path that takes events."""
+    return cloudevents if cloudevents.are_meant(headers) else family
 
 
 def parse(family: Family, request: Request) -> Parsed:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -27,7 +29,7 @@ class Lossy:
     """Of the requests that carry events it answers 503 to the first though the collector has taken it, 503 to the
     second without asking the collector, and passes on the others, and whatever is asked before and beside them."""
 
-    def __init__(self, collector: str, carries: Callable[[str, str], bool]) -> None:
+    def __init__(self, collector: str, carries: Callable[[str, str], bool], keystore: Path | None = None) -> None:
         self.seen: list[Seen] = []
         self._to = urlsplit(collector)
         self._carries = carries
@@ -55,7 +57,11 @@ class Lossy:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http{'s' if keystore else ''}://127.0.0.1:{self._server.server_address[1]}"
+        if keystore:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(keystore)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def pass_on(
@@ -94,9 +100,12 @@ def is_post(method: str, target: str) -> bool:
 
 
 @contextlib.contextmanager
-def losing(collector: str, carries: Callable[[str, str], bool] = is_post) -> Iterator[Lossy]:
-    """The proxy for the length of the block. `carries(method, target)`: whether a request carries events."""
-    proxy = Lossy(collector, carries)
+def losing(
+    collector: str, carries: Callable[[str, str], bool] = is_post, keystore: Path | None = None
+) -> Iterator[Lossy]:
+    """The proxy for the length of the block. `carries(method, target)`: whether a request carries events; `keystore`:
+    the key and certificate of one that is asked by https."""
+    proxy = Lossy(collector, carries, keystore)
     try:
         yield proxy
     finally:

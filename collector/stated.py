@@ -1,0 +1,15 @@
+"""What senders state, one value at a time. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def word(value: Any) -> str | None:
+    """A text, trimmed; None where it is blank or no text."""
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def path_to(path: str, name: str) -> str:
+    """The path of `name` in what stands at `path`, which is empty for a body that is the one message."""
+    return f"{path}.{name}" if path else name
