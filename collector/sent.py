@@ -42,6 +42,7 @@ class Parsed:
 
     `is_anonymous`: no cookie is read or set. `address`: no more than this is kept of the sender's. `fingerprint`
     (`Request.fingerprint`) of protocols whose events carry no ids: the same one within 2 s is the same events.
+    `is_trial`: the sender asks what would become of them; nothing is stored or counted.
     """
 
     protocol: str
@@ -57,6 +58,7 @@ class Parsed:
     is_anonymous: bool = False
     address: AddressPolicy | None = None
     fingerprint: bytes = b""
+    is_trial: bool = False
     # Whether `shared` is short enough to be kept with each refused event; unknown until one is refused.
     is_shared_kept: bool | None = None
 
