@@ -134,7 +134,7 @@ def _take(sent: Sent, at: int, sent_at: int | None, context: Context) -> Receipt
 def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -> None:
     """Make what the sender stated a canonical event. It is built to be what `eventlog.event.EVENT` asks for; a test
     tries that with whatever senders may come up with."""
-    channel: Channel = "server" if context.server_key or sent.server_side else "web"
+    channel: Channel = "server" if context.server_key or sent.server_side else event.get("channel", "web")
     event["source"], event["channel"], event["protocol"] = context.source, channel, context.protocol
     client_time = read_time(sent.client_time)
     occurred, source = event_time(client_time, sent_at, context.now, channel == "server" or sent.exact_time)
@@ -145,7 +145,7 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
         event["sent_at"] = format_ms(sent_at)
     email = normalise("email", sent.email) or email_in_ruid(event.get("user_id"))
     if email:
-        event["identifiers"] = {"email": email}
+        event["identifiers"] = {**event.get("identifiers", {}), "email": email}
     properties = event.get("properties", {})
     if properties:
         check_values(properties, sent.properties_path, context.limits.depth)
@@ -177,7 +177,7 @@ def _client(sent: Sent, context: Context) -> Client:
 
 def _why_not(event: Event, context: Context) -> FilteredReason | None:
     """Why an event is not kept, though nothing is wrong with it."""
-    respect_dnt = context.respect_dnt and event["channel"] == "web"
+    respect_dnt = context.respect_dnt and event["channel"] != "server"
     reason = verdict(event["name"], event.get("consent"), context.required_consent, respect_dnt)
     return reason or ("bot" if context.filter_bots and "bot" in event.get("client", {}) else None)
 

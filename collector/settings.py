@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from collector.positions import Positions
 from eventlog.event import MAX_DEPTH, MAX_EVENT_BYTES
 from eventlog.proxies import ProxyHeader
 from eventlog.settings import LogSettings
@@ -111,6 +113,33 @@ class Collect(BaseModel):
     )
 
 
+class Raptor(BaseModel):
+    """What Raptor's and Ibexa CDP's tracking of a site looks like."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(
+        "/raptor/track",
+        pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+        description="Where the hybrid mode sends events, on the site's own origin.",
+    )
+    positions: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="By event, or `all`: what `p1` to `p999` are, beside the table in docs/protocols/raptor.md.",
+    )
+
+    @cached_property
+    def table(self) -> Positions:
+        """The positions in force."""
+        return Positions(self.positions)
+
+    @field_validator("positions")
+    @classmethod
+    def _are_positions(cls, values: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        Positions(values)
+        return values
+
+
 class CollectorSettings(LogSettings):
     """Who may send, and what is made of a request."""
 
@@ -120,6 +149,7 @@ class CollectorSettings(LogSettings):
     cookie: Cookie = Field(Cookie(), description="The first-party cookie.")
     limits: Limits = Field(Limits(), description="What one request may be.")
     dedup: Dedup = Field(Dedup(), description="How far back an event's id is known.")
+    raptor: Raptor = Field(Raptor(), description="Raptor's and Ibexa CDP's tracking.")
     trusted_proxies: list[str] = Field(
         default_factory=list, description="Addresses or networks whose word on address and scheme is believed."
     )
