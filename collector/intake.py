@@ -196,7 +196,7 @@ def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked | No
         "status": "rejected", "reason": error.reason, "source": context.source, "id": event_id[:MAX_ID_CHARACTERS],
         "message": error.message, "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
-    event_id, path = event_id[:MAX_ID_CHARACTERS], error.path[:MAX_PATH_CHARACTERS]
+    event_id, path = event_id[:MAX_ID_CHARACTERS], error.path.lstrip(".")[:MAX_PATH_CHARACTERS]
     if path:
         outcome["path"] = path
     if may_be_kept(event, context):
