@@ -49,6 +49,7 @@ class Read(NamedTuple):
     cookie_set_on: int
     https: bool
     others: tuple[OtherCookie, ...]
+    is_trial: bool
 
 
 class Intake:
@@ -124,6 +125,8 @@ class Intake:
         else:
             read = self.read(family, path, scope, headers, held)
         taken, context = read.taken, read.context
+        if read.is_trial:
+            return read.family.answer([_shown(receipt, None) for receipt in taken.receipts], read.reply), []
         # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
         number = self.answered.begin(len(taken.receipts))
         try:
@@ -151,7 +154,8 @@ class Intake:
             agent = _header(headers, b"user-agent") or ""
             context.id_base = self.recent.id_base(parsed.fingerprint, address, agent, context.now)
         family = OF_PROTOCOL[parsed.protocol]
-        return Read(intake(parsed, context), context, family, parsed.reply, set_on, https, parsed.cookies)
+        taken = intake(parsed, context)
+        return Read(taken, context, family, parsed.reply, set_on, https, parsed.cookies, parsed.is_trial)
 
     def check_rates(self, grant: Grant, address: str, events: int) -> None:
         """By key, and by address where the key is a browser's: a server sends for many. Raises Overload."""
@@ -185,6 +189,7 @@ class Intake:
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
             describe=partial(describe, policy=policy),
             collector=self.answered.headers,
+            consent_rules=source.consent_rules,
         )
 
     async def append(self, receipts: list[Receipt], context: Context) -> list[Position | None]:
