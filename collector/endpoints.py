@@ -189,6 +189,7 @@ class Intake:
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
             describe=partial(describe, policy=policy),
             collector=self.answered.headers,
+            consent_rules=source.consent_rules,
         )
 
     async def append(self, receipts: list[Receipt], context: Context) -> list[Position | None]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from collector import commerce
-from collector.consent import verdict, with_signals
+from collector.consent import snapshot, verdict
 from collector.context import Context, Topics
 from collector.event_time import event_time, read_time
 from collector.keeping import asked_of, keep, may_be_kept
@@ -162,8 +162,10 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
     client = _client(sent, context)
     if client:
         event["client"] = client
-    if context.gpc or context.dnt:
-        event["consent"] = with_signals(event.get("consent", {}), context.gpc, context.dnt)
+    if sent.choices or context.gpc or context.dnt:
+        consent = snapshot(event.get("consent"), sent.choices, context.consent_rules, context.gpc, context.dnt)
+        if consent:
+            event["consent"] = consent
 
 
 def _client(sent: Sent, context: Context) -> Client:

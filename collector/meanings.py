@@ -41,6 +41,7 @@ SEGMENT: Final[dict[str, Meaning]] = _OURS | {
     "signed out": Meaning("reset"),
     "logged out": Meaning("reset"),
     "logout": Meaning("reset"),
+    "segment consent preference updated": Meaning("consent"),
 }
 
 # PostHog's own names, beside Segment's.

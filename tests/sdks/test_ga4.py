@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -18,6 +19,7 @@ from tests.sdks.visit import (
     EMAIL,
     GIVEN,
     NAME,
+    ORDER,
     ORDER_ID,
     OWN,
     PRODUCTS,
@@ -41,9 +43,11 @@ def test_a_visit_lands_once_and_as_what_it_is(secret: str, measurement: str, col
     collector.new()
     # The app has no id that a source knows.
     has_app = secret == "sk_shop"
-    sent = python("ga4", {"url": collector.url, "secret": secret, "measurement": measurement, **GIVEN})
+    order = ORDER | {"order_id": f"A-{secret}"}
+    keys = {"secret": secret, "measurement": measurement}
+    sent = python("ga4", {"url": collector.url, **keys, **GIVEN, "order": order})
     assert sent == {"sent": 6, "failures": []} or (not has_app and "401" in sent["failures"][0])
-    expected = {"pageview", OWN, "identify", "Later"} | ({"buy", "screen"} if has_app else set())
+    expected = {"pageview", OWN, "identify", "buy", "Later"} | ({"screen"} if has_app else set())
     events = collector.new(len(expected))
     assert {event["name"] for event in events} == expected
     assert len(events) == len(expected)
@@ -58,10 +62,10 @@ def test_a_visit_lands_once_and_as_what_it_is(secret: str, measurement: str, col
     assert (identify["user_id"], identify["traits"]) == (USER, {"email": EMAIL, "name": NAME})
     assert identify["identifiers"] == {"email": EMAIL}
     assert (only(events, "Later")["time_source"], page["time_source"]) == ("exact", "received")
+    bought = only(events, "buy")
+    assert (bought["id"], bought["user_id"]) == (f"purchase-{order['order_id']}", USER)
+    check_order(bought, f"A-{secret}")
     if has_app:
-        bought = only(events, "buy")
-        assert (bought["id"], bought["user_id"]) == (f"purchase-{ORDER_ID}", USER)
-        check_purchase(bought)
         assert only(events, "screen")["anonymous_id"] == "app-1"
 
 
@@ -71,6 +75,12 @@ def test_250_events_land_once_each(collector: Collector) -> None:
     given = {"url": collector.url, "secret": "sk_shop", "measurement": "G-SHOP1234", "count": 250, **GIVEN}
     assert python("ga4", given) == {"sent": 250, "failures": []}
     check_numbered(collector.new(250), 250)
+
+
+def check_order(event: dict[str, Any], order_id: str) -> None:
+    """Each test buys under a number of its own: the same is one purchase."""
+    assert event["order"]["order_id"] == order_id
+    check_purchase(event | {"order": event["order"] | {"order_id": ORDER_ID}})
 
 
 # --- Pages that send as gtag.js does ----------------------------------------------------------------------------------
@@ -120,8 +130,7 @@ def test_hits_of_a_page_land_once(way: str, context: BrowserContext, collector: 
     assert only(found, "identify")["user_id"] == USER
     bought = only(found, "buy")
     assert bought["id"] == f"purchase-{order}"
-    bought["order"]["order_id"] = ORDER_ID
-    check_purchase(bought)
+    check_order(bought, order)
 
 
 def test_what_the_docs_show_works(collector: Collector) -> None:
