@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -15,6 +18,7 @@ from pydantic import ValidationError
 from collector.decode import BadBody
 from collector.intake import Receipt, intake
 from collector.positions import DEFAULTS, Positions
+from collector.protocols.raptor_cookies import COOKIES
 from collector.replay import kept_event
 from collector.settings import CollectorSettings, Raptor
 from eventlog.event import EVENT
@@ -23,6 +27,7 @@ from tests.collector import test_replay as replay
 from tests.collector.parsing import SETTINGS, parsed_of
 from tests.collector.test_canonical import context, values
 
+DOCS = Path("docs/protocols/raptor.md")
 COID, SID = "6B29FC40-CA47-1067-B31D-00DD010662DA", "0F8FAD5B-D9CB-469F-A165-70867728950E"
 
 
@@ -213,6 +218,17 @@ def test_positions_are_configured_by_event() -> None:
     assert Positions({}).of("BUY") == {**DEFAULTS["all"], **DEFAULTS["buy"]}
     # A name configured elsewhere for all events leaves the place it has in one of them too.
     assert Positions({"all": {"p50": "price"}}).of("visit").get("p12") is None
+
+
+def test_the_page_of_the_docs_has_the_table_in_force() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (`p[0-9]+` .*) \|$", DOCS.read_text(), re.MULTILINE)
+    table = {event: dict(re.findall(r"`(p[0-9]+)` (\w+)", cells)) for event, cells in rows}
+    assert table == {event: dict(positions) for event, positions in DEFAULTS.items()}
+    (shown,) = re.findall(r"```yaml\n(raptor:.*?)```", DOCS.read_text(), re.DOTALL)
+    assert Raptor(**yaml.safe_load(shown)["raptor"]).table.of("buy")["p40"] == "order_id"
+    for name, (cookie, seconds) in COOKIES.items():
+        assert f"`{cookie}`" in DOCS.read_text(), name
+        assert seconds in (1296, 365 * 86_400)
 
 
 @pytest.mark.parametrize(
