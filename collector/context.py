@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from collector.settings import Limits
+from collector.consent import ConsentRules
+from collector.settings import DEFAULT_CONSENT_RULES, Limits
 from eventlog.event import Client
 from eventlog.log import Headers
 
@@ -42,5 +43,7 @@ class Context:
     describe: Callable[[str | None, str | None], Client]
     # What ids of events without one begin with, where a repeated request must get the same; None: random ones.
     id_base: str | None = None
+    # What the source takes categories and purposes of others for.
+    consent_rules: ConsentRules = DEFAULT_CONSENT_RULES
     # What every record of this collector carries in its headers beside what its topic documents; of a replay, nothing.
     collector: Headers = ()

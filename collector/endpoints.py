@@ -16,7 +16,7 @@ from collector.client import describe, strictest
 from collector.cors import Answer, cors_headers
 from collector.decode import BadBody
 from collector.dedup import Dedup
-from collector.identity import expire_cookie, is_due, read_cookie, set_cookie
+from collector.identity import expire_cookie, is_due, keep_cookie, read_cookie, set_cookie
 from collector.intake import Context, Receipt, Taken, Topics, intake
 from collector.protocols import OF_PROTOCOL, Family, family_of, parse
 from collector.rates import Rate, limited_as
@@ -24,7 +24,7 @@ from collector.recent import Recent
 from collector.refusals import Refusals
 from collector.request import Request
 from collector.route import Reply
-from collector.sent import Parsed
+from collector.sent import OtherCookie, Parsed
 from collector.settings import CollectorSettings
 from collector.sources import Grant, Refusal, Sources, keys_of
 from collector.statuses import CODES, Code, Overload, problem
@@ -40,7 +40,7 @@ Headers = dict[bytes, bytes]
 
 class Read(NamedTuple):
     """A request that was understood. `family` and `reply` make the answer; `cookie_set_on`: the day its cookie was set;
-    `https`: whether it came by it."""
+    `https`: whether it came by it; `others`: the protocol's own cookies."""
 
     taken: Taken
     context: Context
@@ -48,6 +48,8 @@ class Read(NamedTuple):
     reply: Any
     cookie_set_on: int
     https: bool
+    others: tuple[OtherCookie, ...]
+    is_trial: bool
 
 
 class Intake:
@@ -123,6 +125,8 @@ class Intake:
         else:
             read = self.read(family, path, scope, headers, held)
         taken, context = read.taken, read.context
+        if read.is_trial:
+            return read.family.answer([_shown(receipt, None) for receipt in taken.receipts], read.reply), []
         # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
         number = self.answered.begin(len(taken.receipts))
         try:
@@ -150,7 +154,8 @@ class Intake:
             agent = _header(headers, b"user-agent") or ""
             context.id_base = self.recent.id_base(parsed.fingerprint, address, agent, context.now)
         family = OF_PROTOCOL[parsed.protocol]
-        return Read(intake(parsed, context), context, family, parsed.reply, set_on, https)
+        taken = intake(parsed, context)
+        return Read(taken, context, family, parsed.reply, set_on, https, parsed.cookies, parsed.is_trial)
 
     def check_rates(self, grant: Grant, address: str, events: int) -> None:
         """By key, and by address where the key is a browser's: a server sends for many. Raises Overload."""
@@ -184,6 +189,7 @@ class Intake:
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
             describe=partial(describe, policy=policy),
             collector=self.answered.headers,
+            consent_rules=source.consent_rules,
         )
 
     async def append(self, receipts: list[Receipt], context: Context) -> list[Position | None]:
@@ -232,9 +238,11 @@ class Intake:
             return []
         held, now = read.context.cookie_id, read.context.now
         if wanted == "":
-            return [expire_cookie(cookie, read.https)] if held else []
+            expired = [keep_cookie(one.name, "", 0, cookie, read.https) for one in read.others]
+            return ([expire_cookie(cookie, read.https)] if held else []) + expired
         is_news = wanted != held or is_due(read.cookie_set_on, now)
-        return [set_cookie(wanted, cookie, now, read.https)] if is_news else []
+        kept = [keep_cookie(*one, cookie, read.https) for one in read.others if one.seconds]
+        return ([set_cookie(wanted, cookie, now, read.https)] if is_news else []) + kept
 
 
 def _shown(receipt: Receipt, position: Position | None) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from eventlog.identifiers import normalise
 from eventlog.timestamps import DAY_MS
 
 _SECONDS_A_DAY: Final = 86_400
+# What base64 and addresses are made of, and cookies may hold as it is.
+_PLAIN: Final = "+/=@:"
 
 
 def read_cookie(header: str | None, cookie: Cookie) -> tuple[str | None, int]:
@@ -33,6 +35,12 @@ def set_cookie(anonymous_id: str, cookie: Cookie, now: int, secure: bool) -> str
 def expire_cookie(cookie: Cookie, secure: bool) -> str:
     """A Set-Cookie value that takes the cookie away."""
     return _attributes(f"{cookie.name}=; Max-Age=0", cookie, secure)
+
+
+def keep_cookie(name: str, value: str, seconds: int, cookie: Cookie, secure: bool) -> str:
+    """A Set-Cookie value of a cookie beside ours, with our attributes; 0 seconds take it away."""
+    written = quote(value, safe=_PLAIN) if seconds else ""
+    return _attributes(f"{name}={written}; Max-Age={seconds}", cookie, secure)
 
 
 def is_due(set_on: int, now: int) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from collector import commerce
-from collector.consent import verdict, with_signals
+from collector.consent import snapshot, verdict
 from collector.context import Context, Topics
 from collector.event_time import event_time, read_time
 from collector.keeping import asked_of, keep, may_be_kept
@@ -134,7 +134,7 @@ def _take(sent: Sent, at: int, sent_at: int | None, context: Context) -> Receipt
 def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -> None:
     """Make what the sender stated a canonical event. It is built to be what `eventlog.event.EVENT` asks for; a test
     tries that with whatever senders may come up with."""
-    channel: Channel = "server" if context.server_key or sent.server_side else "web"
+    channel: Channel = "server" if context.server_key or sent.server_side else event.get("channel", "web")
     event["source"], event["channel"], event["protocol"] = context.source, channel, context.protocol
     client_time = read_time(sent.client_time)
     occurred, source = event_time(client_time, sent_at, context.now, channel == "server" or sent.exact_time)
@@ -145,7 +145,7 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
         event["sent_at"] = format_ms(sent_at)
     email = normalise("email", sent.email) or email_in_ruid(event.get("user_id"))
     if email:
-        event["identifiers"] = {"email": email}
+        event["identifiers"] = {**event.get("identifiers", {}), "email": email}
     properties = event.get("properties", {})
     if properties:
         check_values(properties, sent.properties_path, context.limits.depth)
@@ -162,8 +162,10 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
     client = _client(sent, context)
     if client:
         event["client"] = client
-    if context.gpc or context.dnt:
-        event["consent"] = with_signals(event.get("consent", {}), context.gpc, context.dnt)
+    if sent.choices or context.gpc or context.dnt:
+        consent = snapshot(event.get("consent"), sent.choices, context.consent_rules, context.gpc, context.dnt)
+        if consent:
+            event["consent"] = consent
 
 
 def _client(sent: Sent, context: Context) -> Client:
@@ -177,7 +179,7 @@ def _client(sent: Sent, context: Context) -> Client:
 
 def _why_not(event: Event, context: Context) -> FilteredReason | None:
     """Why an event is not kept, though nothing is wrong with it."""
-    respect_dnt = context.respect_dnt and event["channel"] == "web"
+    respect_dnt = context.respect_dnt and event["channel"] != "server"
     reason = verdict(event["name"], event.get("consent"), context.required_consent, respect_dnt)
     return reason or ("bot" if context.filter_bots and "bot" in event.get("client", {}) else None)
 
@@ -194,7 +196,7 @@ def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked | No
         "status": "rejected", "reason": error.reason, "source": context.source, "id": event_id[:MAX_ID_CHARACTERS],
         "message": error.message, "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
-    event_id, path = event_id[:MAX_ID_CHARACTERS], error.path[:MAX_PATH_CHARACTERS]
+    event_id, path = event_id[:MAX_ID_CHARACTERS], error.path.lstrip(".")[:MAX_PATH_CHARACTERS]
     if path:
         outcome["path"] = path
     if may_be_kept(event, context):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from collector.consent import verdict, with_signals
+from collector.consent import snapshot, verdict
 from collector.context import Context
 from collector.decode import NotANumber
 from collector.sent import Parsed, Refused, Sent
@@ -58,8 +58,8 @@ def may_be_kept(event: Sent | Refused, context: Context) -> bool:
         name, consent = event.name, event.consent
     else:
         name, consent = event.event["name"], event.event.get("consent")
-    if context.gpc or context.dnt:
-        consent = with_signals(consent or {}, context.gpc, context.dnt)
+    if event.choices or context.gpc or context.dnt:
+        consent = snapshot(consent, event.choices, context.consent_rules, context.gpc, context.dnt)
     if verdict(name, consent, context.required_consent, context.respect_dnt and not context.server_key):
         return False
     return not (context.filter_bots and "bot" in context.client)

@@ -137,7 +137,7 @@ class Replay:
             filter_bots=source.bots == "filter", limits=self._settings.limits, topics=self._topics,
             secret=self._secret, now=now, received_at=format_ms(now), cookie_id=asked.get("cookie_id"),
             client=client, gpc=asked.get("gpc", False), dnt=asked.get("dnt", False),
-            describe=partial(describe, policy=source.ip),
+            describe=partial(describe, policy=source.ip), consent_rules=source.consent_rules,
         )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from collector.meanings import Meaning
 from eventlog.errors import Rejected
@@ -12,13 +13,32 @@ from eventlog.event import Consent, Event
 AddressPolicy = Literal["keep", "truncate", "drop"]
 
 
+class Choices(NamedTuple):
+    """What the person chose, in other words than our purposes: the site's own `categories`, an IAB TCF v2 string. What
+    they mean is the source's to say, so intake reads them."""
+
+    categories: Mapping[str, bool]
+    tcf: str | None = None
+
+
+class OtherCookie(NamedTuple):
+    """A cookie that a protocol keeps beside our own: set for `seconds` with ours, or with 0 left as it is; taken away
+    with ours."""
+
+    name: str
+    value: str
+    seconds: int
+
+
 @dataclass(slots=True)
 class Sent:
     """One event. `event` has what the sender states, under the canonical names: `name`, `kind` and any of the ids,
-    `traits`, `properties`, `page`, `campaign`, `library`, `client`, `consent`; texts trimmed, nothing null or blank.
-    Intake completes it in place; the objects in it may be shared with other events and are never written to.
+    `traits`, `properties`, `page`, `campaign`, `library`, `client`, `consent`, and `channel` where it is neither
+    a page's nor a server's; texts trimmed, nothing null or blank. Intake completes it in place; the objects in it may
+    be shared with other events and are never written to.
 
-    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it.
+    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it. `choices` complete
+    `event["consent"]`.
     """
 
     path: str
@@ -29,6 +49,7 @@ class Sent:
     exact_time: bool = False
     email: object = None
     server_side: bool = False
+    choices: Choices | None = None
 
 
 @dataclass(slots=True)
@@ -42,6 +63,8 @@ class Parsed:
 
     `is_anonymous`: no cookie is read or set. `address`: no more than this is kept of the sender's. `fingerprint`
     (`Request.fingerprint`) of protocols whose events carry no ids: the same one within 2 s is the same events.
+    `cookies`: what is kept in the browser beside our own cookie, whenever that is.
+    `is_trial`: the sender asks what would become of them; nothing is stored or counted.
     """
 
     protocol: str
@@ -57,6 +80,8 @@ class Parsed:
     is_anonymous: bool = False
     address: AddressPolicy | None = None
     fingerprint: bytes = b""
+    cookies: tuple[OtherCookie, ...] = ()
+    is_trial: bool = False
     # Whether `shared` is short enough to be kept with each refused event; unknown until one is refused.
     is_shared_kept: bool | None = None
 
@@ -70,10 +95,11 @@ def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Refused:
-    """An event that cannot be read. `consent` is what can be read of its own statement, `name` its canonical name if
-    it has one: who did not consent to an event has nothing kept of it."""
+    """An event that cannot be read. `consent` and `choices` are what can be read of its own statement, `name` its
+    canonical name if it has one: who did not consent to an event has nothing kept of it."""
 
     error: Rejected
     id: str | None
     name: str = ""
     consent: Consent | None = None
+    choices: Choices | None = None

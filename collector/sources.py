@@ -71,7 +71,7 @@ class Sources:
                 text = "a server key must not be used in a browser; use the source's browser key"
                 raise Refusal("server_key_in_browser", text, grant.name)
             return grant
-        page = origin or _origin_of(referer)
+        page = origin or origin_of(referer)
         if page is not None and page not in grant.source.origins:
             text = f"the origin is not allowed; add it to sources.{grant.name}.origins"
             raise Refusal("origin_not_allowed", text, grant.name)
@@ -105,7 +105,8 @@ def _digest(key: bytes) -> bytes:
     return hashlib.blake2b(key, digest_size=16).digest()
 
 
-def _origin_of(referer: str | None) -> str | None:
+def origin_of(referer: str | None) -> str | None:
+    """The origin of the page that a Referer header names; None if it names none."""
     if not referer:
         return None
     try:

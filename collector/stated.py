@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
 def word(value: Any) -> str | None:
     """A text, trimmed; None where it is blank or no text."""
     return value.strip() or None if isinstance(value, str) else None
+
+
+def words(fields: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> dict[str, str]:
+    """Those of `values` that are texts, under our names; `fields` are pairs of theirs and ours."""
+    return {ours: text for theirs, ours in fields if (text := word(values.get(theirs)))}
 
 
 def path_to(path: str, name: str) -> str:

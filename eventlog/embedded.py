@@ -22,6 +22,7 @@ import orjson
 from eventlog.compact import dumps
 from eventlog.day_files import drop_expired, heads_of, is_closed, open_newest
 from eventlog.errors import NoSpace, Unavailable
+from eventlog.group_commit import groups
 from eventlog.log import NO_BACKLOG, Backlog, Headers, Outgoing, Partition, Position, partition_of, refuse_too_large
 from eventlog.settings import LogSettings
 from eventlog.timestamps import HOUR_MS, now_ms
@@ -91,16 +92,8 @@ class EmbeddedProducer:
             await asyncio.to_thread(thread.join, self._settings.drain_time)
 
     def _run(self, writer: _Writer) -> None:
-        stopping = False
-        while not stopping:
-            requests = [self._queue.get()]
-            with contextlib.suppress(queue.Empty):
-                while len(requests) < _GROUP:
-                    requests.append(self._queue.get_nowait())
-            stopping = None in requests
-            asked = [request for request in requests if request is not None]
-            if asked:
-                self._store(writer, asked)
+        for requests in groups(self._queue, _GROUP):
+            self._store(writer, requests)
         writer.close()
 
     def _store(self, writer: _Writer, requests: list[_Request]) -> None:

@@ -85,3 +85,10 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
         # A frozen broker does not answer the farewell; without its connections that fails at once.
         await consumer._client.close()
         await asyncio.wait({stopping}, timeout=_FAREWELL)
+    if not stopping.done():
+        # Where the group was being joined, aiokafka connects anew, as often as that takes.
+        stopping.cancel()
+        await asyncio.wait({stopping}, timeout=_FAREWELL)
+        if consumer._fetcher is not None:
+            await consumer._fetcher.close()
+        await consumer._client.close()

@@ -22,8 +22,9 @@ from eventlog.log import Assigned, Bounds, OutOfRange, Partition, Record, Revoke
 from eventlog.settings import LogSettings
 from eventlog.topics import TOPICS
 
-# How long any answer is waited for.
+# How long any answer is waited for, and how much longer than asked poll() may take.
 _DEADLINE = 10.0
+_PATIENCE = 0.5
 
 
 class KafkaConsumer:
@@ -77,7 +78,11 @@ class KafkaConsumer:
         if self._failure:
             raise self._failure
         try:
-            fetched = await consumer.getmany(timeout_ms=int(timeout * 1000), max_records=max_records)
+            async with asyncio.timeout(timeout + _PATIENCE):
+                fetched = await consumer.getmany(timeout_ms=int(timeout * 1000), max_records=max_records)
+        except TimeoutError:
+            # While the group is joined aiokafka waits as long as it takes: with a frozen broker, for minutes.
+            fetched = {}
         except NoOffsetForPartitionError:
             # aiokafka fetches from partitions just assigned before on_assigned has said where they begin.
             if self._failure is None and consumer.assignment() <= self._begun:

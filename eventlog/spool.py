@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from eventlog.day_files import sync_folder
 from eventlog.embedded import pack_headers, unpack_headers
 from eventlog.errors import NoSpace, Unavailable
+from eventlog.group_commit import groups
 from eventlog.log import NO_BACKLOG, Backlog, Outgoing, Partition
 from eventlog.settings import SpoolSettings
 from eventlog.slot import slot_folders
@@ -225,14 +226,8 @@ class DiskSpool:
         self._coming -= size
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            requests = [self._queue.get()]
-            with contextlib.suppress(queue.Empty):
-                while len(requests) < _GROUP:
-                    requests.append(self._queue.get_nowait())
-            stopping = None in requests
-            self._transact([one for one in requests if one is not None])
+        for requests in groups(self._queue, _GROUP):
+            self._transact(requests)
 
     def _transact(self, requests: list[_Request]) -> None:
         before = self._records, self._bytes

@@ -107,6 +107,26 @@ def test_stopping_takes_no_frozen_brokers_time(kafka: Kafka, tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
+def test_a_poll_ends_in_time_while_a_frozen_broker_keeps_it_from_its_group(kafka: Kafka, tmp_path: Path) -> None:
+    settings = made_for(kafka, tmp_path)
+
+    async def scenario() -> None:
+        member = open_consumer(settings, [settings.topic_prefix + "events.v1"], "group")
+        await member.start()
+        kafka.freeze()
+        try:
+            # aiokafka itself would wait for the group as long as the broker stands still.
+            async with asyncio.timeout(10):
+                for _ in range(3):
+                    assert await member.poll(1, 0.1) == []
+            await member.stop()
+        finally:
+            kafka.thaw()
+
+    asyncio.run(provision(settings, apply=True))
+    asyncio.run(scenario())
+
+
 def test_a_batch_the_broker_refuses_costs_only_its_own_appends(kafka: Kafka, tmp_path: Path) -> None:
     settings = made_for(kafka, tmp_path)
     topic = settings.topic_prefix + "events.v1"

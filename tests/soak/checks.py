@@ -18,10 +18,11 @@ from eventlog.errors import Unavailable
 from eventlog.log import Record
 from eventlog.topics import REJECTED
 from tests.end_to_end.installation import Installation, eventually
-from tests.soak.load import is_order
+from tests.soak.load import Load, is_order
+from tests.soak.progress import Progress
 from tests.soak.report import Asked, Report
 from tests.trackway.processes import records, stored, trackway
-from trackway.settings import load
+from trackway.settings import load as load_settings
 
 # How long the aggregator may be behind before something is wrong: a replay's time many times over.
 _CAUGHT_UP_SECONDS = 180.0
@@ -140,7 +141,7 @@ def ledger_holds(site: Installation) -> None:
 
 def ledger_misses_a_record(site: Installation) -> None:
     """One accepted event's record is taken out of the store by hand: the ledger must find it missing."""
-    store = load(site.config, {}).store
+    store = load_settings(site.config, {}).store
     if store.startswith("postgresql"):
         asyncio.run(_take_out(store))
     else:
@@ -183,3 +184,15 @@ def all_of_it(site: Installation, reports: Iterable[Report]) -> Topic:
     counted_once(site, topic, rejected)
     ledger_holds(site)
     return topic
+
+
+def stop_and_check(site: Installation, load: Load, progress: Progress, *, may_have_twins: bool = False) -> Report:
+    """The end of a scenario: the load is stopped, told of, and everything above asked, with a rebuild at last.
+    `may_have_twins`: where processes died, the topic may hold an event twice."""
+    report = load.stop()
+    progress.say(f"answers {dict(report.answers)}\n{report.table()}", report)
+    topic = all_of_it(site, [report])
+    progress.say(f"{topic.twins} twins among {len(topic.records):,} records, each pair with one id")
+    assert may_have_twins or topic.twins == 0
+    rebuild_finds_no_difference(site)
+    return report

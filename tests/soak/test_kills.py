@@ -44,11 +44,7 @@ def test_twenty_kills(new_site: NewSite, kafka: Kafka, chance: random.Random, pr
             progress.during(f"round {number}: {victim} next", chance.uniform(0.5, 4.0), load.report)
             kill(victim, site, kafka, load.report)
         progress.during("all up", 5, load.report)
-        report = load.stop()
-        progress.say(f"answers {dict(report.answers)}\n{report.table()}", report)
-        topic = checks.all_of_it(site, [report])
-        progress.say(f"{topic.twins} twins among {len(topic.records):,} records, each pair with one id")
-        checks.rebuild_finds_no_difference(site)
+        checks.stop_and_check(site, load, progress, may_have_twins=True)
 
 
 @pytest.mark.soak
@@ -66,11 +62,7 @@ def test_kills_of_workers(new_site: NewSite, kafka: Kafka, chance: random.Random
                 load.report.life += 1
                 replaced(psutil.Process(collector.process.pid), chance)
             progress.during("all up", 3, load.report)
-            report = load.stop()
-            progress.say(f"answers {dict(report.answers)}\n{report.table()}", report)
-            topic = checks.all_of_it(site, [report])
-            progress.say(f"{topic.twins} twins among {len(topic.records):,} records, each pair with one id")
-            checks.rebuild_finds_no_difference(site)
+            checks.stop_and_check(site, load, progress, may_have_twins=True)
 
 
 def replaced(parent: psutil.Process, chance: random.Random) -> None:
@@ -99,8 +91,4 @@ def test_kills_of_everything_in_one_command(tmp_path: Path, chance: random.Rando
                 site.processes["up"].crash_and_restart()
                 site.processes["up"].ready()
         progress.during("all up", 5, load.report)
-        report = load.stop()
-        progress.say(f"answers {dict(report.answers)}\n{report.table()}", report)
-        topic = checks.all_of_it(site, [report])
-        progress.say(f"{topic.twins} twins among {len(topic.records):,} records, each pair with one id")
-        checks.rebuild_finds_no_difference(site)
+        checks.stop_and_check(site, load, progress, may_have_twins=True)

@@ -52,12 +52,8 @@ def test_broker_frozen_for_a_minute(new_site: NewSite, kafka: Kafka, frozen: Fro
         drained(site, progress, load.report)
         load.report.phase("after")
         progress.during("after", 5, load.report)
-        report = load.stop()
-        progress.say(f"latencies\n{report.table()}", report)
+        report = checks.stop_and_check(site, load, progress)
         never_refused_or_slow(report)
-        topic = checks.all_of_it(site, [report])
-        assert topic.twins == 0
-        checks.rebuild_finds_no_difference(site)
 
 
 @pytest.mark.soak
@@ -73,12 +69,8 @@ def test_leader_killed(new_site: NewSite, brokers: Brokers, progress: Progress) 
         load.report.phase("back")
         brokers.nodes[leader].start()
         progress.during(f"broker {leader} back", 10, load.report)
-        report = load.stop()
-        progress.say(f"latencies\n{report.table()}", report)
+        report = checks.stop_and_check(site, load, progress)
         never_refused_or_slow(report)
-        topic = checks.all_of_it(site, [report])
-        assert topic.twins == 0
-        checks.rebuild_finds_no_difference(site)
 
 
 def leader_of_most(brokers: Brokers, site: Installation) -> int:
@@ -105,8 +97,4 @@ def test_collector_killed_with_batches_of_unknown_outcome(
             site.processes["collector"].restart()
             site.processes["collector"].ready()
         drained(site, progress, load.report)
-        report = load.stop()
-        progress.say(f"answers {dict(report.answers)}", report)
-        topic = checks.all_of_it(site, [report])
-        assert topic.twins == 0
-        checks.rebuild_finds_no_difference(site)
+        checks.stop_and_check(site, load, progress)

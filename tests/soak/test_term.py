@@ -49,11 +49,8 @@ def test_term_under_load(new_site: NewSite, kafka: Kafka, progress: Progress) ->
             progress.during(f"TERM to the {name} next", 3, load.report)
             with gone(site, name, load.report, progress):
                 pass
-        report = load.stop()
+        report = checks.stop_and_check(site, load, progress)
         nobody_was_cut_off(report)
-        topic = checks.all_of_it(site, [report])
-        assert topic.twins == 0
-        checks.rebuild_finds_no_difference(site)
 
 
 @pytest.mark.soak
@@ -77,11 +74,8 @@ def test_term_with_a_frozen_broker(
                 site.processes[name].ready()
             load.report.phase("normal")
             progress.during("thawed", 3, load.report)
-        report = load.stop()
+        report = checks.stop_and_check(site, load, progress)
         nobody_was_cut_off(report)
-        topic = checks.all_of_it(site, [report])
-        assert topic.twins == 0
-        checks.rebuild_finds_no_difference(site)
 
 
 @pytest.mark.soak
@@ -92,8 +86,5 @@ def test_term_of_everything_in_one_command(tmp_path: Path, progress: Progress) -
             progress.during("TERM next", 3, load.report)
             with gone(site, "up", load.report, progress):
                 pass
-        report = load.stop()
+        report = checks.stop_and_check(site, load, progress)
         nobody_was_cut_off(report)
-        topic = checks.all_of_it(site, [report])
-        assert topic.twins == 0
-        checks.rebuild_finds_no_difference(site)
