@@ -309,3 +309,15 @@ def test_whatever_the_hybrid_path_gets_is_an_event_or_has_a_reason(body: Any, se
 def test_whatever_a_pixel_says_is_an_event_or_has_a_reason(fields: dict[str, str], ending: str) -> None:
     query = urlencode(fields, errors="replace").encode()
     check(parsed_of(f"/12345.{ending}", method="GET", query=query), False)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.binary(max_size=40) | st.sampled_from((b"p1=visit&p12=%FF", b'{"p1":"visit","p12":NaN}', b'[{"p1":"\\ud800"}]')),
+    st.binary(max_size=40) | st.sampled_from((b"rsa=%00; rsaSession=a", b"rsa=\xff\xfe", b"=;;rsaRuid=%ZZ")),
+)
+def test_no_body_or_cookie_breaks_the_hybrid_path(body: bytes, cookie: bytes) -> None:
+    try:
+        check(parsed_of("/raptor/track", body, headers={b"cookie": cookie}), False)
+    except BadBody:
+        return
