@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from collector.request import Request
 
@@ -17,6 +18,14 @@ class Reply:
     status: int = 200
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+# What is asked for as an image, by mails and by pages without a script.
+PIXEL: Final = Reply(
+    base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"),
+    content_type=b"image/gif",
+    headers=((b"cache-control", b"no-store"),),
+)
 
 
 class Route(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,3 +20,8 @@ def words(fields: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> dic
 def path_to(path: str, name: str) -> str:
     """The path of `name` in what stands at `path`, which is empty for a body that is the one message."""
     return f"{path}.{name}" if path else name
+
+
+def digest_of(key: str) -> str:
+    """What tells a write key from others, and is kept with a refused event: the key may be a server's."""
+    return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).hexdigest()

@@ -20,7 +20,7 @@ from collector.meanings import RAPTOR, Meaning
 from collector.positions import Positions
 from collector.protocols.raptor_cookies import Visitor, visitor_of
 from collector.request import Request, form_fields
-from collector.route import Reply, Route
+from collector.route import PIXEL, Reply, Route
 from collector.sent import Parsed, Refused, Sent
 from collector.settings import CollectorSettings
 from collector.sources import origin_of
@@ -35,8 +35,6 @@ STATUSES: Final[Mapping[Code, int]] = {}
 
 _MAX_REFERER: Final = 2_048
 _JSON_STARTS: Final = (b"{", b"[")
-_GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
-_FRESH: Final = ((b"cache-control", b"no-store"),)
 _SUCCESS: Final = b'{"success":true,"receipts":'
 # What templates write where they know nothing.
 _NOTHING: Final = frozenset(("", "null", "undefined"))
@@ -310,5 +308,5 @@ def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
 def answer(receipts: list[dict[str, Any]], reply: Any) -> Reply:
     """A pixel, or the receipts."""
     if reply == "gif":
-        return Reply(_GIF, content_type=b"image/gif", headers=_FRESH)
+        return PIXEL
     return Reply(_SUCCESS + orjson.dumps(receipts) + b"}")

@@ -271,15 +271,16 @@ def test_the_answers_are_mixpanels(tmp_path: Path) -> None:
             plain = await collector.post("/track/?ip=1", body, web)
             assert (plain.status_code, plain.text) == (200, "1")
             assert plain.headers["access-control-allow-origin"] == ORIGIN
-            verbose = await collector.post("/track?verbose=1", body, web)
-            assert verbose.json() == {"status": 1, "error": None}
+            assert (await collector.post("/track?verbose=1", body, web)).json() == {"status": 1, "error": None}
             in_form = await collector.post("/import", form(body, verbose="1"))
             assert in_form.json() == {"status": 1, "error": None}
             got = await collector.http.get(f"/engage/?data={BASE64.decode()}")
-            assert got.status_code == 401
-            assert {"code", "message", "error", "status"} <= got.json().keys()
-            pixel = await collector.http.get("/track", params={"data": base64.b64encode(body).decode()})
-            assert pixel.text == "1"
+            assert (got.status_code, got.json()["status"]) == (401, 401)
+            assert {"code", "message", "error"} <= got.json().keys()
+            packed_once = base64.b64encode(body).decode()
+            assert (await collector.http.get("/track", params={"data": packed_once})).text == "1"
+            mail = await collector.http.get("/track", params={"data": packed_once, "img": 1})
+            assert (mail.headers["content-type"], mail.content[:6]) == ("image/gif", b"GIF89a")
 
             good = {"event": "Old", "properties": {"time": 1600000000, "distinct_id": "u", "$insert_id": "i-1"}}
             bad = {"event": "Order Completed", "properties": {"$insert_id": "i-2", "total": "cheap"}}
