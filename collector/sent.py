@@ -38,7 +38,7 @@ class Sent:
     be shared with other events and are never written to.
 
     `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it. `choices` complete
-    `event["consent"]`.
+    `event["consent"]`. `is_placeless`: where the person is, is not looked up.
     """
 
     path: str
@@ -50,6 +50,7 @@ class Sent:
     email: object = None
     server_side: bool = False
     choices: Choices | None = None
+    is_placeless: bool = False
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -140,6 +141,18 @@ class Dedup(BaseModel):
     )
 
 
+class Geo(BaseModel):
+    """Where people are, by their addresses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    database: Path | None = Field(
+        None,
+        description="Your own database in MaxMind's format (.mmdb), such as GeoLite2-Country: events then tell the "
+        "country. Read anew within a minute after it changed. Needs the package's extra `geo`.",
+    )
+
+
 class Collect(BaseModel):
     """The collector's own listener, for the platform: strangers must not read metrics."""
 
@@ -196,6 +209,7 @@ class CollectorSettings(LogSettings):
         description="Where trusted proxies put it: `x-forwarded` (X-Forwarded-For, -Proto), `forwarded` (RFC 7239), "
         "or whichever is there.",
     )
+    geo: Geo = Field(Geo(), description="Where people are.")
     respect_dnt: bool = Field(True, description="Whether DNT: 1 without an explicit choice filters a browser's event.")
 
     @field_validator("trusted_proxies")

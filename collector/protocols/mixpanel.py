@@ -166,6 +166,8 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
     sent = read_event(value, path, is_server)
     if parsed.path == _IMPORT:
         sent.server_side = True
+        if sent.client_time:
+            sent.event["channel"] = "import"
     return sent
 
 

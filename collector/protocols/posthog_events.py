@@ -149,6 +149,7 @@ def read_event(message: dict[str, Any], path: str, shared: Mapping[str, Any], se
     return Sent(
         path, event, meaning, path_to(path, "properties"), client_time=_time(said, sent_at),
         exact_time="is_history" in shared or _is_exact(said), email=email, server_side=said.is_server,
+        is_placeless=properties.get("$geoip_disable") is True,
     )  # fmt: skip
 
 

@@ -100,6 +100,8 @@ class Context(TypedDict, total=False):
     timezone: Word
     screen: OnErrorOmit[StatedScreen | Trimmed]
     seq: OnErrorOmit[StrictInt]
+    ip: Word
+    userAgent: Word
 
 
 class Message(TypedDict, total=False):
@@ -236,6 +238,10 @@ def _read_context(event: Event, context: Context) -> Choices | None:
         client["timezone"] = context["timezone"]
     if "seq" in context:
         client["seq"] = context["seq"]
+    if "ip" in context:
+        client["ip"] = context["ip"]
+    if "userAgent" in context:
+        client["user_agent"] = context["userAgent"]
     if screen := context.get("screen"):
         client["screen"] = screen if isinstance(screen, str) else f"{screen['width']}x{screen['height']}"
     if client:
