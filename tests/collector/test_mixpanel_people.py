@@ -102,3 +102,10 @@ def test_only_a_servers_word_for_an_import_counts(is_server: bool) -> None:
     (receipt,) = intake(parsed_of("/import", body), context(is_server, "mixpanel")).receipts
     stored = orjson.loads(receipt.record.value or b"")
     assert (stored["channel"], stored["time_source"]) == ("import" if is_server else "server", "exact")
+
+
+def test_a_masked_token_is_none() -> None:
+    body = orjson.dumps([{"event": "x", "properties": {"token": token}} for token in ("***", "k", "***")])
+    parsed = parsed_of("/track", body)
+    assert (parsed.write_keys, parsed.shared.get("key")) == (("k",), None)
+    assert all(isinstance(one, Sent) for one in parsed.events)
