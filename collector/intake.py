@@ -136,10 +136,14 @@ def _take(sent: Sent, at: int, sent_at: int | None, context: Context) -> Receipt
 def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -> None:
     """Make what the sender stated a canonical event. It is built to be what `eventlog.event.EVENT` asks for; a test
     tries that with whatever senders may come up with."""
-    channel: Channel = "server" if context.server_key or sent.server_side else event.get("channel", "web")
+    channel: Channel = event.get("channel", "web")
+    # Of a time gone by, and told anew: a server's word for it counts.
+    is_import = channel == "import" and context.server_key
+    if not is_import and (context.server_key or sent.server_side):
+        channel = "server"
     event["source"], event["channel"], event["protocol"] = context.source, channel, context.protocol
     client_time = read_time(sent.client_time)
-    occurred, source = event_time(client_time, sent_at, context.now, channel == "server" or sent.exact_time)
+    occurred, source = event_time(client_time, sent_at, context.now, channel in ("server", "import") or sent.exact_time)
     event["occurred_at"], event["time_source"], event["received_at"] = format_ms(occurred), source, context.received_at
     if client_time is not None and client_time != occurred:
         event["client_time"] = format_ms(client_time)

@@ -17,6 +17,7 @@ from collector.packed import take_packed, unpack
 from collector.protocols import posthog
 from collector.protocols.mixpanel_events import event_id_of, insert_id_of, meaning_of, read_event
 from collector.protocols.mixpanel_profiles import read_update
+from collector.redaction import MASK
 from collector.request import Request
 from collector.route import PIXEL, Reply, Route
 from collector.sent import Parsed, Refused, Sent
@@ -125,8 +126,8 @@ def _token(message: Any) -> str | None:
     if not isinstance(message, dict):
         return None
     properties = message.get("properties")
-    token = message.get("$token") or (properties.get("token") if isinstance(properties, dict) else None)
-    return word(token)
+    token = word(message.get("$token") or (properties.get("token") if isinstance(properties, dict) else None))
+    return token if token != MASK else None
 
 
 def answer(receipts: list[dict[str, Any]], reply: Any) -> Reply:
@@ -166,6 +167,8 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
     sent = read_event(value, path, is_server)
     if parsed.path == _IMPORT:
         sent.server_side = True
+        if sent.client_time:
+            sent.event["channel"] = "import"
     return sent
 
 
