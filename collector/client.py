@@ -1,50 +1,47 @@
-"""Facts of a request: the client's address, cut before anything is stored, and what its user agent says."""
+"""Facts of a person's device: the address, cut before anything is stored, its country, and what its user agent says."""
 
 from __future__ import annotations
 
-import ipaddress
 from functools import lru_cache
 from typing import Final
 
 import ua_parser
 from crawlerdetect import CrawlerDetect
 
+from collector.address import stored_address
+from collector.geo import Countries
 from collector.sent import AddressPolicy
 from eventlog.event import Client
 
 _crawlers = CrawlerDetect()
-_STRICTNESS: Final[tuple[AddressPolicy, ...]] = ("keep", "truncate", "drop")
-
 
 MAX_AGENT_CHARACTERS: Final = 512
+# Why something is taken for a bot, beside the name by which the list of crawlers knows it.
+NO_USER_AGENT: Final = "no user agent"
 
 
-def describe(address: str | None, user_agent: str | None, policy: AddressPolicy) -> Client:
-    """What is stored of an address and a user agent; of neither more than the source's `policy` for addresses says."""
+def describe(
+    address: str | None, user_agent: str | None, policy: AddressPolicy, countries: Countries | None = None
+) -> Client:
+    """What is stored of an address and a user agent: of the address no more than `policy` says, and its country where
+    there are `countries`."""
     client: Client = {**agent_facts(user_agent[:MAX_AGENT_CHARACTERS])} if user_agent else {}
-    stored = stored_address(address, policy) if address else None
-    if stored:
-        client["ip"] = stored
+    if address:
+        if stored := stored_address(address, policy):
+            client["ip"] = stored
+        if countries and (country := countries.country(address)):
+            client["country"] = country
     return client
 
 
-def strictest(policy: AddressPolicy, asked: AddressPolicy | None) -> AddressPolicy:
-    """The source's policy, or what the sender asks for where that keeps less."""
-    return asked if asked and _STRICTNESS.index(asked) > _STRICTNESS.index(policy) else policy
-
-
-@lru_cache(maxsize=4096)
-def stored_address(address: str, policy: AddressPolicy) -> str | None:
-    """What of an address is kept: truncated to /24 (IPv4) or /48 (IPv6), whole, or nothing."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    if policy == "drop":
-        return None
-    if policy == "keep":
-        return str(ip)
-    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False).network_address)
+def describe_sender(
+    address: str, user_agent: str | None, policy: AddressPolicy, countries: Countries | None = None
+) -> Client:
+    """The same of a browser's own request. No browser is without a user agent."""
+    client = describe(address, user_agent, policy, countries)
+    if "user_agent" not in client:
+        client["bot"] = NO_USER_AGENT
+    return client
 
 
 @lru_cache(maxsize=4096)
@@ -57,7 +54,7 @@ def agent_facts(user_agent: str) -> Client:
     if found.os:
         facts["os"] = found.os.family
     if _crawlers.isCrawler(user_agent):
-        facts["bot"] = str(_crawlers.getMatches() or "crawler")
+        facts["bot"] = str(_crawlers.getMatches() or "crawler").rstrip("/")
     facts["device"] = _device(user_agent)
     return facts
 

@@ -130,7 +130,10 @@ _ORDER_TEXTS: Final = (
     ("coupon", ("coupon",)),
     ("currency", _CURRENCY),
 )
-_SEARCH_TEXTS: Final = (("query", ("query", "search_term")), ("list", ("list", "list_id")))
+_SEARCH_TEXTS: Final = (
+    ("query", ("query", "search_term")),
+    ("list", ("list", "list_id", "item_list_name", "item_list_id")),
+)
 _CONTENT_TEXTS: Final = (("content_id", ("content_id", "id")), ("name", ("name", "title")))
 
 

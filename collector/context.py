@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from collector.settings import Limits
+from collector.consent import ConsentRules
+from collector.sent import AddressPolicy
+from collector.settings import DEFAULT_CONSENT_RULES, Limits
 from eventlog.event import Client
 from eventlog.log import Headers
 
@@ -40,7 +42,12 @@ class Context:
     dnt: bool
     # What is stored of an address and a user agent that a server states of the person's device: (address, agent).
     describe: Callable[[str | None, str | None], Client]
+    # What of a person's address is kept, and the source's secret key, which is not.
+    address_policy: AddressPolicy = "truncate"
+    server_secret: str = ""
     # What ids of events without one begin with, where a repeated request must get the same; None: random ones.
     id_base: str | None = None
+    # What the source takes categories and purposes of others for.
+    consent_rules: ConsentRules = DEFAULT_CONSENT_RULES
     # What every record of this collector carries in its headers beside what its topic documents; of a replay, nothing.
     collector: Headers = ()

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
+from collector.address import strictest
 from collector.answered import Answered
 from collector.body import RECORD_BYTES, Flight, Held, read_body
-from collector.client import describe, strictest
+from collector.client import describe, describe_sender
 from collector.cors import Answer, cors_headers
 from collector.decode import BadBody
 from collector.dedup import Dedup
+from collector.geo import Countries
 from collector.identity import expire_cookie, is_due, keep_cookie, read_cookie, set_cookie
 from collector.intake import Context, Receipt, Taken, Topics, intake
 from collector.protocols import OF_PROTOCOL, Family, family_of, parse
@@ -49,6 +51,7 @@ class Read(NamedTuple):
     cookie_set_on: int
     https: bool
     others: tuple[OtherCookie, ...]
+    is_trial: bool
 
 
 class Intake:
@@ -69,6 +72,8 @@ class Intake:
         self.key_rate = Rate(limits.key_events_per_second, limits.burst_seconds, "this write key")
         self.proxies = Proxies(settings.trusted_proxies, settings.proxy_header)
         self.appends = Timings("trackway_append_seconds")
+        # Raises BadDatabase.
+        self.countries = Countries(settings.geo.database) if settings.geo.database else None
         self.secret = settings.secret.get_secret_value().encode()
         self.topics = Topics(EVENTS.full_name(settings.topic_prefix), REJECTED.full_name(settings.topic_prefix))
 
@@ -124,6 +129,8 @@ class Intake:
         else:
             read = self.read(family, path, scope, headers, held)
         taken, context = read.taken, read.context
+        if read.is_trial:
+            return read.family.answer([_shown(receipt, None) for receipt in taken.receipts], read.reply), []
         # A client that goes away meanwhile does not end this: its events may be stored, so their ids must be known.
         number = self.answered.begin(len(taken.receipts))
         try:
@@ -151,7 +158,8 @@ class Intake:
             agent = _header(headers, b"user-agent") or ""
             context.id_base = self.recent.id_base(parsed.fingerprint, address, agent, context.now)
         family = OF_PROTOCOL[parsed.protocol]
-        return Read(intake(parsed, context), context, family, parsed.reply, set_on, https, parsed.cookies)
+        taken = intake(parsed, context)
+        return Read(taken, context, family, parsed.reply, set_on, https, parsed.cookies, parsed.is_trial)
 
     def check_rates(self, grant: Grant, address: str, events: int) -> None:
         """By key, and by address where the key is a browser's: a server sends for many. Raises Overload."""
@@ -163,6 +171,9 @@ class Intake:
     def context(self, grant: Grant, parsed: Parsed, address: str, headers: Headers, cookie_id: str | None) -> Context:
         source, settings = grant.source, self.settings
         policy = strictest(source.ip, parsed.address)
+        agent = _header(headers, b"user-agent")
+        # Who asks to be kept from is not looked up either.
+        countries = None if parsed.is_anonymous or parsed.address == "drop" else self.countries
         now = now_ms()
         if parsed.received_at and grant.server and source.allow_received_at:
             now = _stated(parsed.received_at, now)
@@ -180,11 +191,14 @@ class Intake:
             received_at=format_ms(now),
             # A server's own address and user agent say nothing about the person.
             cookie_id=None if grant.server or parsed.is_anonymous else cookie_id,
-            client={} if grant.server else describe(address, _header(headers, b"user-agent"), policy),
+            client={} if grant.server else describe_sender(address, agent, policy, countries),
             gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
             dnt=headers.get(b"dnt") == b"1" and not grant.server,
-            describe=partial(describe, policy=policy),
+            describe=partial(describe, policy=policy, countries=countries),
+            address_policy=policy,
+            server_secret=source.server_key.get_secret_value(),
             collector=self.answered.headers,
+            consent_rules=source.consent_rules,
         )
 
     async def append(self, receipts: list[Receipt], context: Context) -> list[Position | None]:

@@ -9,14 +9,15 @@ import hmac
 import uuid
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from collector import commerce
-from collector.consent import verdict, with_signals
+from collector.consent import snapshot, verdict
 from collector.context import Context, Topics
 from collector.event_time import event_time, read_time
 from collector.keeping import asked_of, keep, may_be_kept
 from collector.page import campaign_of, page_of
+from collector.redaction import redacted
 from collector.sent import Parsed, Refused, Sent, without_blanks
 from collector.shape import check_names, check_size, check_values
 from eventlog import identifiers
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
+_NO_CLIENT: Final[Client] = {}
 _SPEC: Final = ("ce_specversion", b"1.0")
 
 
@@ -134,10 +136,14 @@ def _take(sent: Sent, at: int, sent_at: int | None, context: Context) -> Receipt
 def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -> None:
     """Make what the sender stated a canonical event. It is built to be what `eventlog.event.EVENT` asks for; a test
     tries that with whatever senders may come up with."""
-    channel: Channel = "server" if context.server_key or sent.server_side else event.get("channel", "web")
+    channel: Channel = event.get("channel", "web")
+    # Of a time gone by, and told anew: a server's word for it counts.
+    is_import = channel == "import" and context.server_key
+    if not is_import and (context.server_key or sent.server_side):
+        channel = "server"
     event["source"], event["channel"], event["protocol"] = context.source, channel, context.protocol
     client_time = read_time(sent.client_time)
-    occurred, source = event_time(client_time, sent_at, context.now, channel == "server" or sent.exact_time)
+    occurred, source = event_time(client_time, sent_at, context.now, channel in ("server", "import") or sent.exact_time)
     event["occurred_at"], event["time_source"], event["received_at"] = format_ms(occurred), source, context.received_at
     if client_time is not None and client_time != occurred:
         event["client_time"] = format_ms(client_time)
@@ -162,17 +168,27 @@ def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -
     client = _client(sent, context)
     if client:
         event["client"] = client
-    if context.gpc or context.dnt:
-        event["consent"] = with_signals(event.get("consent", {}), context.gpc, context.dnt)
+    if sent.choices or context.gpc or context.dnt:
+        consent = snapshot(event.get("consent"), sent.choices, context.consent_rules, context.gpc, context.dnt)
+        if consent:
+            event["consent"] = consent
 
 
 def _client(sent: Sent, context: Context) -> Client:
     """The person's device: what a server states of it, or what the request tells whose sender it is."""
-    stated = sent.event.pop("client", {})
-    address, agent = stated.pop("ip", None), stated.pop("user_agent", None)
-    if not (context.server_key or sent.server_side):
-        return {**stated, **context.client}
-    return {**stated, **context.describe(address, agent)} if address or agent else stated
+    stated = sent.event.pop("client", _NO_CLIENT)
+    address, agent = stated.get("ip"), stated.get("user_agent")
+    known = context.client
+    if context.server_key or sent.server_side:
+        known = context.describe(address, agent) if address or agent else _NO_CLIENT
+    client = {**stated, **known}
+    if sent.is_placeless and "country" in known:
+        del client["country"]
+    # Of what is stated only what was read of it is stored.
+    for name in ("ip", "user_agent"):
+        if name in stated and name not in known:
+            del client[name]
+    return cast(Client, client)
 
 
 def _why_not(event: Event, context: Context) -> FilteredReason | None:
@@ -194,11 +210,13 @@ def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked | No
         "status": "rejected", "reason": error.reason, "source": context.source, "id": event_id[:MAX_ID_CHARACTERS],
         "message": error.message, "received_at": context.received_at, "protocol": context.protocol,
     }  # fmt: skip
-    event_id, path = event_id[:MAX_ID_CHARACTERS], error.path[:MAX_PATH_CHARACTERS]
+    event_id, path = event_id[:MAX_ID_CHARACTERS], error.path.lstrip(".")[:MAX_PATH_CHARACTERS]
     if path:
         outcome["path"] = path
     if may_be_kept(event, context):
-        keep(outcome, *kept, context.limits.event_bytes)
+        message, asked = kept
+        message = redacted(message, context.address_policy, context.server_secret)
+        keep(outcome, message, asked, context.limits.event_bytes)
     record = outcome_record(outcome, event_id, context)
     return Receipt(event_id, "rejected", record, error.reason, path, error.message)
 

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import orjson
 
-from collector.consent import verdict, with_signals
+from collector.consent import snapshot, verdict
 from collector.context import Context
 from collector.decode import NotANumber
+from collector.redaction import redacted
 from collector.sent import Parsed, Refused, Sent
 from eventlog.outcome import MAX_PREFIX_CHARACTERS, MAX_SHARED_BYTES, Asked, Outcome
 from eventlog.topics import MAX_MESSAGE_BYTES
@@ -40,7 +41,7 @@ def asked_of(parsed: Parsed, cookie_id: str | None, context: Context) -> Asked |
     if parsed.sent_at and len(parsed.sent_at) <= _MAX_TIME:
         asked["sent_at"] = parsed.sent_at
     if parsed.shared:
-        asked["shared"] = parsed.shared
+        asked["shared"] = redacted(parsed.shared, context.address_policy, context.server_secret)
     if cookie_id:
         asked["cookie_id"] = cookie_id
     if context.client:
@@ -58,11 +59,13 @@ def may_be_kept(event: Sent | Refused, context: Context) -> bool:
         name, consent = event.name, event.consent
     else:
         name, consent = event.event["name"], event.event.get("consent")
-    if context.gpc or context.dnt:
-        consent = with_signals(consent or {}, context.gpc, context.dnt)
+    if event.choices or context.gpc or context.dnt:
+        consent = snapshot(consent, event.choices, context.consent_rules, context.gpc, context.dnt)
     if verdict(name, consent, context.required_consent, context.respect_dnt and not context.server_key):
         return False
-    return not (context.filter_bots and "bot" in context.client)
+    # Of one that a server sent, nothing is known of the person's device.
+    is_bot = "bot" in context.client and not (isinstance(event, Sent) and event.server_side)
+    return not (context.filter_bots and is_bot)
 
 
 def keep(outcome: Outcome, message: Any, asked: Asked | None, event_bytes: int) -> None:

@@ -41,6 +41,7 @@ SEGMENT: Final[dict[str, Meaning]] = _OURS | {
     "signed out": Meaning("reset"),
     "logged out": Meaning("reset"),
     "logout": Meaning("reset"),
+    "segment consent preference updated": Meaning("consent"),
 }
 
 # PostHog's own names, beside Segment's.
@@ -67,6 +68,7 @@ MIXPANEL: Final[dict[str, Meaning]] = SEGMENT | {
 # `login` and `sign_up` are `identify` only with a user id, and `select_item` is a `searchclick` in a list of results.
 GA4: Final[dict[str, Meaning]] = _OURS | {
     "page_view": Meaning("pageview"),
+    "screen_view": Meaning("screen"),
     "view_item": Meaning("visit"),
     "view_cart": Meaning("basket", "whole"),
     "add_to_cart": Meaning("basket", "add"),

@@ -137,7 +137,8 @@ class Replay:
             filter_bots=source.bots == "filter", limits=self._settings.limits, topics=self._topics,
             secret=self._secret, now=now, received_at=format_ms(now), cookie_id=asked.get("cookie_id"),
             client=client, gpc=asked.get("gpc", False), dnt=asked.get("dnt", False),
-            describe=partial(describe, policy=source.ip),
+            describe=partial(describe, policy=source.ip), consent_rules=source.consent_rules,
+            address_policy=source.ip, server_secret=source.server_key.get_secret_value(),
         )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ class Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-# What an image's address answers: one transparent pixel, which nobody keeps, so that it is asked for each time.
+# What is asked for as an image, by mails and by pages without a script.
 PIXEL: Final = Reply(
     base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"),
     content_type=b"image/gif",

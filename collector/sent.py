@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +11,14 @@ from eventlog.errors import Rejected
 from eventlog.event import Consent, Event
 
 AddressPolicy = Literal["keep", "truncate", "drop"]
+
+
+class Choices(NamedTuple):
+    """What the person chose, in other words than our purposes: the site's own `categories`, an IAB TCF v2 string. What
+    they mean is the source's to say, so intake reads them."""
+
+    categories: Mapping[str, bool]
+    tcf: str | None = None
 
 
 class OtherCookie(NamedTuple):
@@ -28,7 +37,8 @@ class Sent:
     a page's nor a server's; texts trimmed, nothing null or blank. Intake completes it in place; the objects in it may
     be shared with other events and are never written to.
 
-    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it.
+    `path` is where it stands in the body (`batch[3]`), `client_time` as the sender wrote it. `choices` complete
+    `event["consent"]`. `is_placeless`: where the person is, is not looked up.
     """
 
     path: str
@@ -39,6 +49,8 @@ class Sent:
     exact_time: bool = False
     email: object = None
     server_side: bool = False
+    choices: Choices | None = None
+    is_placeless: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +65,7 @@ class Parsed:
     `is_anonymous`: no cookie is read or set. `address`: no more than this is kept of the sender's. `fingerprint`
     (`Request.fingerprint`) of protocols whose events carry no ids: the same one within 2 s is the same events.
     `cookies`: what is kept in the browser beside our own cookie, whenever that is.
+    `is_trial`: the sender asks what would become of them; nothing is stored or counted.
     """
 
     protocol: str
@@ -69,6 +82,7 @@ class Parsed:
     address: AddressPolicy | None = None
     fingerprint: bytes = b""
     cookies: tuple[OtherCookie, ...] = ()
+    is_trial: bool = False
     # Whether `shared` is short enough to be kept with each refused event; unknown until one is refused.
     is_shared_kept: bool | None = None
 
@@ -82,10 +96,11 @@ def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Refused:
-    """An event that cannot be read. `consent` is what can be read of its own statement, `name` its canonical name if
-    it has one: who did not consent to an event has nothing kept of it."""
+    """An event that cannot be read. `consent` and `choices` are what can be read of its own statement, `name` its
+    canonical name if it has one: who did not consent to an event has nothing kept of it."""
 
     error: Rejected
     id: str | None
     name: str = ""
     consent: Consent | None = None
+    choices: Choices | None = None

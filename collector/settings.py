@@ -4,15 +4,40 @@ from __future__ import annotations
 
 import ipaddress
 from functools import cached_property
-from typing import Literal, Self
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from collector.consent import ConsentRules, Purpose, consent_rules
 from collector.positions import Positions
 from eventlog.event import MAX_DEPTH, MAX_EVENT_BYTES
 from eventlog.proxies import ProxyHeader
 from eventlog.settings import LogSettings
 from eventlog.topics import MAX_MESSAGE_BYTES
+
+TcfPurpose = Annotated[int, Field(ge=1, le=24)]
+
+
+class Tcf(BaseModel):
+    """Which purposes of the IAB's framework make up ours. A purpose without any is not stated by its strings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    analytics: list[TcfPurpose] = Field([1, 8, 9], description="Numbers of the purposes that must all be allowed.")
+    personalization: list[TcfPurpose] = Field([1, 5, 6], description="As above.")
+    marketing_activation: list[TcfPurpose] = Field([1, 3, 4], description="As above.")
+    third_party_sharing: list[TcfPurpose] = Field([1, 3, 4], description="As above.")
+    legitimate_interest: bool = Field(
+        False, description="Whether for purposes 2 and 7 to 11 a legitimate interest without objection will do."
+    )
+
+    def numbers(self) -> dict[Purpose, list[int]]:
+        """The numbers by our purpose."""
+        return {
+            "analytics": self.analytics, "personalization": self.personalization,
+            "marketing_activation": self.marketing_activation, "third_party_sharing": self.third_party_sharing,
+        }  # fmt: skip
 
 
 class Source(BaseModel):
@@ -29,11 +54,22 @@ class Source(BaseModel):
     consent: Literal["required", "implied"] | None = Field(
         None, description="What absent consent means. Default: required for our tracker, implied for the rest."
     )
+    consent_categories: dict[str, list[Purpose]] = Field(
+        default_factory=dict,
+        description="Which of our purposes a consent platform's categories mean, by their names in any case, beside "
+        "the known ones (docs/privacy.md); an empty list: none. Of several for one purpose all must be allowed.",
+    )
+    tcf: Tcf = Field(Tcf(), description="What an IAB TCF v2 consent string means.")
     ip: Literal["truncate", "drop", "keep"] = Field("truncate", description="What is stored of the sender's address.")
     bots: Literal["keep", "filter"] = Field("keep", description="Whether events of bots are kept, marked as such.")
     allow_received_at: bool = Field(
         False, description="Whether the server key may state `receivedAt` itself, for imports of foreign logs."
     )
+
+    @cached_property
+    def consent_rules(self) -> ConsentRules:
+        """What categories and TCF strings of its senders mean."""
+        return consent_rules(self.consent_categories, self.tcf.numbers(), self.tcf.legitimate_interest)
 
     def requires_consent(self, protocol: str, server_key: bool) -> bool:
         """Whether absent consent means that there is none."""
@@ -53,6 +89,9 @@ class Source(BaseModel):
         if self.browser_key and not self.origins:
             raise ValueError("a browser key is public and needs `origins`, the sites that may use it")
         return self
+
+
+DEFAULT_CONSENT_RULES: Final = Source().consent_rules
 
 
 class Cookie(BaseModel):
@@ -99,6 +138,18 @@ class Dedup(BaseModel):
     seconds: float = Field(86_400, ge=0, description="How long an id is remembered.")
     max_ids: int = Field(
         5_000_000, ge=0, description="How many ids a process remembers, whichever is less; they take 11 bytes each."
+    )
+
+
+class Geo(BaseModel):
+    """Where people are, by their addresses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    database: Path | None = Field(
+        None,
+        description="Your own database in MaxMind's format (.mmdb), such as GeoLite2-Country: events then tell the "
+        "country. Read anew within a minute after it changed. Needs the package's extra `geo`.",
     )
 
 
@@ -158,6 +209,7 @@ class CollectorSettings(LogSettings):
         description="Where trusted proxies put it: `x-forwarded` (X-Forwarded-For, -Proto), `forwarded` (RFC 7239), "
         "or whichever is there.",
     )
+    geo: Geo = Field(Geo(), description="Where people are.")
     respect_dnt: bool = Field(True, description="Whether DNT: 1 without an explicit choice filters a browser's event.")
 
     @field_validator("trusted_proxies")

@@ -135,7 +135,8 @@ class Campaign(TypedDict, total=False):
 
 @_strict
 class Client(TypedDict, total=False):
-    """Facts of the device and the request. `ip` is truncated; `seq` counts a page's events."""
+    """Facts of the device and the request. `ip` is as the source's setting says, truncated by default; `bot` says why
+    it is taken for one; `country` is a code by ISO 3166-1; `seq` counts a page's events."""
 
     ip: Text
     user_agent: Text

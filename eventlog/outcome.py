@@ -66,7 +66,7 @@ class Outcome(TypedDict, total=False):
 
 _INDEX: Final = re.compile(r"\[\d+\]")
 # Where an event stands in its batch is not part of what is wrong with it.
-_OF_A_BATCH: Final = re.compile(r"^batch\[\d*\](\.|$)")
+_OF_A_BATCH: Final = re.compile(r"^(?:batch|data|events)?\[\d*\](\.|$)")
 
 
 def cause_path(path: str) -> str:

@@ -56,7 +56,7 @@ class Member(NamedTuple):
     category: str | None = None  # leaf of the first item with a path, of visit and buy
     lines: list[Line] | None = None  # of buy and return
     order_id: str | None = None
-    traits: dict[str, Any] | None = None  # of identify events, as are traits_once
+    traits: dict[str, Any] | None = None  # the person's, as are traits_once
     ruid: str | None = None
     client_session: str | None = None
     traits_once: dict[str, Any] | None = None
@@ -150,7 +150,8 @@ def member_of(event: Event, rules: Rules) -> Member:
     user, ruid, email, anon = _identifiers(event, rules)
     page = event.get("page", {})
     consent = event.get("consent")
-    identify = event["kind"] == "identify"
+    # Those of a group are not the person's.
+    is_of_person = event["kind"] != "group"
     products = category = lines = order_id = None
     if name in _SHOPPING and "items" in event:
         products, category = _goods(event)
@@ -176,10 +177,10 @@ def member_of(event: Event, rules: Rules) -> Member:
         category,
         lines,
         order_id,
-        event.get("traits") if identify else None,
+        event.get("traits") if is_of_person else None,
         ruid,
         event.get("client_session_id"),
-        event.get("traits_once") if identify else None,
+        event.get("traits_once") if is_of_person else None,
         _usable("anon", event["previous_id"], rules) if event["kind"] == "alias" and "previous_id" in event else None,
         consent.get("text_version") if consent else None,
     )

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import structlog
 
 from collector.app import Collector, create_app
+from collector.geo import BadDatabase, Countries
 from collector.settings import CollectorSettings
 from eventlog.embedded import lock_writer
 from eventlog.numbers import Numbers
@@ -28,7 +29,7 @@ from trackway.process import (
 )
 from trackway.reloading import Reloading
 from trackway.serving import address_of, serve, stopping
-from trackway.settings import Settings
+from trackway.settings import ConfigError, Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -110,12 +111,22 @@ def listening_for_the_platform(settings: CollectorSettings) -> Iterator[socket.s
 
 @contextlib.asynccontextmanager
 async def opened_collector(settings: Settings) -> AsyncIterator[Collector]:
-    """The collector with a started producer and a slot of its own, keeping account. Raises Unavailable."""
+    """The collector with a started producer and a slot of its own, keeping account. Raises Unavailable, ConfigError."""
+    refuse_without_geo(settings)
     with taken_slot(settings.data) as slot:
         async with opened_producer(settings, slot) as producer:
             with contextlib.closing(create_app(settings, producer, slot)) as app:
                 async with app.answered.kept():
                     yield app
+
+
+def refuse_without_geo(settings: CollectorSettings) -> None:
+    """Raises ConfigError where the database of countries that is set cannot be used."""
+    if settings.geo.database:
+        try:
+            Countries(settings.geo.database).close()
+        except BadDatabase as error:
+            raise ConfigError([f"geo.database: {error}"]) from None
 
 
 @contextlib.contextmanager

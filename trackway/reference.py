@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import PurePath
 from types import NoneType
-from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -127,6 +127,8 @@ def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
 
 def _takes(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _takes(arguments[0])
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin is list:

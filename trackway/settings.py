@@ -16,6 +16,8 @@ from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
+from collector.openapi import READS
+from collector.routes import Routes
 from collector.settings import CollectorSettings
 from exporter.settings import ExporterSettings
 from trackway.limits import ConnectionLimits
@@ -41,6 +43,13 @@ class Settings(CollectorSettings, ExporterSettings):
     def _bodies_are_answered_before_they_are_cut(self) -> Self:
         if self.connections.body_seconds <= self.limits.body_seconds:
             raise ValueError("connections.body_seconds must be larger than limits.body_seconds, which answers first")
+        return self
+
+    @model_validator(mode="after")
+    def _paths_are_free(self) -> Self:
+        taken = {found.route.path for found in Routes(self).all} & READS.keys()
+        if taken:
+            raise ValueError(f"{', '.join(sorted(taken))} is served already; choose another path")
         return self
 
 

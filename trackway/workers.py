@@ -17,7 +17,7 @@ from typing import Final
 from eventlog.numbers import Numbers
 from eventlog.readiness import Check, put_checks, worst
 from trackway.child import Child, checks_heard, watched
-from trackway.collecting import listening_for_the_platform, ready_line
+from trackway.collecting import listening_for_the_platform, ready_line, refuse_without_geo
 from trackway.platform import Platform
 from trackway.printing import say
 from trackway.process import CannotListen, all_of
@@ -35,6 +35,7 @@ async def collect_with_workers(settings: Settings, arguments: Namespace) -> None
         raise ConfigError(
             ["--workers: the embedded log has one collector; set `log: kafka://host:9092` to run several"]
         )
+    refuse_without_geo(settings)
     with contextlib.ExitStack() as stack:
         socks = stack.enter_context(_listening(settings.listen, arguments.workers))
         own_sock = stack.enter_context(listening_for_the_platform(settings))

@@ -134,7 +134,7 @@ def _open_all(messages: list[Any], most: int) -> None:
     for message in messages:
         if not isinstance(message, dict):
             continue
-        is_old = message.get("datacontentencoding") == "base64"
+        is_old = _is_base64(message)
         packed = message.get("data" if is_old else "data_base64")
         if not isinstance(packed, str) or not packed:
             continue
@@ -153,6 +153,11 @@ def _open_all(messages: list[Any], most: int) -> None:
         for one in ("data", "data_base64", "datacontentencoding"):
             message.pop(one, None)
         message[name] = data
+
+
+def _is_base64(message: Mapping[str, Any]) -> bool:
+    """Whether `data` is, as version 0.3 has it."""
+    return str(message.get("datacontentencoding")).lower() == "base64"
 
 
 def _data(content: bytes | bytearray, media_type: str, most: int) -> tuple[str, Any]:
@@ -241,7 +246,7 @@ def _meaning(named: str) -> tuple[Kind, Meaning]:
 def _data_of(message: dict[str, Any], path: str) -> dict[str, Any]:
     """The data as properties: an object's own, anything else under one name."""
     data, packed = message.get("data"), message.get("data_base64")
-    if message.get("datacontentencoding") == "base64":
+    if _is_base64(message):
         raise Rejected("bad_value", path_to(path, "data"), "base64 is needed, of what datacontenttype says")
     if packed is not None and packed != "":
         return {"data_base64": _checked(packed, message, path), "datacontenttype": message.get("datacontenttype")}

@@ -17,11 +17,12 @@ from collector.packed import take_packed, unpack
 from collector.protocols import posthog
 from collector.protocols.mixpanel_events import event_id_of, insert_id_of, meaning_of, read_event
 from collector.protocols.mixpanel_profiles import read_update
+from collector.redaction import MASK
 from collector.request import Request
-from collector.route import Reply, Route
+from collector.route import PIXEL, Reply, Route
 from collector.sent import Parsed, Refused, Sent
 from collector.settings import CollectorSettings
-from collector.stated import path_to, word
+from collector.stated import digest_of, path_to, word
 from collector.statuses import Code
 from eventlog.errors import Rejected
 
@@ -65,7 +66,7 @@ def unwrap(request: Request) -> Parsed:
     stated = [token for token in dict.fromkeys(tokens) if token]
     parsed.write_keys = (*stated[:1], *((said["api_key"],) if said.get("api_key") else ()))
     if len(stated) > 1:
-        parsed.shared["token"] = stated[0]
+        parsed.shared["key"] = digest_of(stated[0])
     if is_server:
         parsed.shared["server"] = True
     elif any(insert_id_of(message) is None for message in messages):
@@ -76,7 +77,8 @@ def unwrap(request: Request) -> Parsed:
         parsed.address = "drop"
     is_strict = said.get("strict") == "1"
     insert_ids = [insert_id_of(message) for message in messages] if is_strict else None
-    parsed.reply = (request.path == _IMPORT and is_json, said.get("verbose") == "1", insert_ids)
+    is_image = said.get("img") == "1"
+    parsed.reply = (request.path == _IMPORT and is_json, said.get("verbose") == "1", is_image, insert_ids)
     return parsed
 
 
@@ -124,12 +126,14 @@ def _token(message: Any) -> str | None:
     if not isinstance(message, dict):
         return None
     properties = message.get("properties")
-    token = message.get("$token") or (properties.get("token") if isinstance(properties, dict) else None)
-    return word(token)
+    token = word(message.get("$token") or (properties.get("token") if isinstance(properties, dict) else None))
+    return token if token != MASK else None
 
 
 def answer(receipts: list[dict[str, Any]], reply: Any) -> Reply:
-    is_import, is_verbose, insert_ids = reply
+    is_import, is_verbose, is_image, insert_ids = reply
+    if is_image:
+        return PIXEL
     if not is_import:
         if is_verbose:
             return Reply(b'{"status":1,"error":null}')
@@ -153,8 +157,8 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
     """An event or an update. Raises Rejected."""
     if not isinstance(value, dict):
         raise Rejected("not_an_object", path, "an event must be a JSON object")
-    first = parsed.shared.get("token")
-    if first and (token := _token(value)) and token != first:
+    first = parsed.shared.get("key")
+    if first and (token := _token(value)) and digest_of(token) != first:
         where = "$token" if word(value.get("$token")) else "properties.token"
         raise Rejected("bad_value", path_to(path, where), "the token is another than that of the events before it")
     is_server = "server" in parsed.shared
@@ -163,6 +167,8 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
     sent = read_event(value, path, is_server)
     if parsed.path == _IMPORT:
         sent.server_side = True
+        if sent.client_time:
+            sent.event["channel"] = "import"
     return sent
 
 

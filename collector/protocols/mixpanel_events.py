@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from collector.event_time import from_epoch
 from collector.meanings import MIXPANEL, Meaning
 from collector.sent import Sent
-from collector.stated import path_to, word
+from collector.stated import path_to, word, words
 from eventlog.errors import Rejected
 from eventlog.event import Campaign, Client, Event, Library, Page
 from eventlog.identifiers import text_of
@@ -148,22 +148,18 @@ def _put_surroundings(event: Event, properties: Mapping[str, Any]) -> None:
         if version := word(properties.get("$lib_version")):
             library["version"] = version
         event["library"] = library
-    if page := _texts(_PAGE, properties):
+    if page := words(_PAGE, properties):
         event["page"] = cast(Page, page)
-    campaign = _texts(_CAMPAIGN, properties)
+    campaign = words(_CAMPAIGN, properties)
     for click in _CLICK_IDS:
         if click in properties and (text := word(properties[click])):
             campaign["click_id"] = f"{click}:{text}"
             break
     if campaign:
         event["campaign"] = cast(Campaign, campaign)
-    client = _texts(_CLIENT, properties)
+    client = words(_CLIENT, properties)
     width, height = properties.get("$screen_width"), properties.get("$screen_height")
     if type(width) is int and type(height) is int:
         client["screen"] = f"{width}x{height}"
     if client:
         event["client"] = cast(Client, client)
-
-
-def _texts(fields: tuple[tuple[str, str], ...], properties: Mapping[str, Any]) -> dict[str, str]:
-    return {ours: text for theirs, ours in fields if (text := word(properties.get(theirs)))}

@@ -7,7 +7,6 @@ event.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from collector.request import Request
 from collector.route import Reply, Route
 from collector.sent import Parsed, Refused, Sent
 from collector.settings import CollectorSettings
-from collector.stated import path_to, word
+from collector.stated import digest_of, path_to, word
 from collector.statuses import Code
 from eventlog.errors import Rejected
 
@@ -93,8 +92,7 @@ def _find_keys(parsed: Parsed, envelope: dict[str, Any], said: Mapping[str, str]
     beside = (word(said.get(name)) for name in ("api_key", "token"))
     parsed.write_keys = (*stated[:1], *(key for key in beside if key))
     if len(stated) > 1:
-        # It may be a server's, so no more than its digest is kept with a refused event.
-        parsed.shared["key"] = _digest(stated[0])
+        parsed.shared["key"] = digest_of(stated[0])
 
 
 def _key_of(message: Any) -> str | None:
@@ -112,10 +110,6 @@ def _key_and_place(message: Any) -> tuple[str | None, str]:
     return None, ""
 
 
-def _digest(key: str) -> str:
-    return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).hexdigest()
-
-
 def _sent_at(holder: Any, said: Mapping[str, str], request: Request) -> str | None:
     """In v0 the body's, for older SDKs the query's, in v1 a header's."""
     if request.path == _V1:
@@ -131,7 +125,7 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
     shared = parsed.shared
     if "key" in shared:
         key, where = _key_and_place(value)
-        if key and _digest(key) != shared["key"]:
+        if key and digest_of(key) != shared["key"]:
             raise Rejected("bad_value", path_to(path, where), "the key is another than the request's")
     return read_event(value, path, shared, parsed.sent_at)
 

@@ -7,14 +7,13 @@ tracker: what all events of a batch share stands once, in the batch's `context`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Required, cast
+from typing import Annotated, Any, Final, cast
 
 import orjson
 from pydantic import (
     Field,
     InstanceOf,
     OnErrorOmit,
-    StrictBool,
     StrictInt,
     StringConstraints,
     TypeAdapter,
@@ -22,12 +21,13 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+from collector.consent import split_preferences
 from collector.decode import BadBody
 from collector.meanings import SEGMENT, Meaning
 from collector.packed import unpack
 from collector.request import Request
 from collector.route import PIXEL, Reply, Route
-from collector.sent import Parsed, Refused, Sent, without_blanks
+from collector.sent import Choices, Parsed, Refused, Sent, without_blanks
 from collector.settings import CollectorSettings
 from collector.stated import path_to, word
 from collector.statuses import Code
@@ -50,7 +50,6 @@ _PIXELS: Final[dict[str, Kind]] = {
 
 # Of what is stated loosely, that which is not a text, or is blank, counts as not stated.
 Word = OnErrorOmit[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]]
-Flag = OnErrorOmit[StrictBool]
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
 Identifier = Trimmed | int | None
 # JSON's objects have text keys only, so nothing need be looked at, let alone copied.
@@ -86,15 +85,9 @@ class StatedScreen(TypedDict):
     height: StrictInt
 
 
-class StatedPurposes(TypedDict, total=False):
-    analytics: Flag
-    personalization: Flag
-    marketing_activation: Flag
-    third_party_sharing: Flag
-
-
 class StatedConsent(TypedDict, total=False):
-    categoryPreferences: Required[StatedPurposes]
+    categoryPreferences: OnErrorOmit[Object]
+    tcf: Word
     text_version: Word
     method: Word
 
@@ -262,12 +255,12 @@ def read_message(value: Any, path: str, parsed: Parsed, kind: Kind | None) -> Se
         event.pop("previous_id", None)
     if parsed.path in _PIXELS:
         event["channel"] = "pixel"
-    _read_context(event, context)
+    choices = _read_context(event, context)
     if event["kind"] in ("page", "screen"):
         _read_page(event, title)
     return Sent(
         path, event, meaning, path_to(path, "properties"), client_time=times[0] or times[1], email=traits.get("email"),
-        server_side=server_side,
+        server_side=server_side, choices=choices,
     )  # fmt: skip
 
 
@@ -283,7 +276,8 @@ def _meaning(kind: Kind, named: str | None) -> Meaning:
     return _PAGEVIEW if kind == "page" else Meaning(kind)
 
 
-def _read_context(event: Event, context: Context) -> None:
+def _read_context(event: Event, context: Context) -> Choices | None:
+    choices: Choices | None = None
     if page := context.get("page"):
         event["page"] = page
     if campaign := context.get("campaign"):
@@ -291,7 +285,9 @@ def _read_context(event: Event, context: Context) -> None:
     if library := context.get("library"):
         event["library"] = library
     if consent := context.get("consent"):
-        event["consent"] = _consent(consent)
+        stated, choices = _consent(consent)
+        if stated:
+            event["consent"] = stated
     if session := text_of(context.get("sessionId")):
         event["client_session_id"] = session
     client: Client = {}
@@ -309,12 +305,18 @@ def _read_context(event: Event, context: Context) -> None:
         client["screen"] = screen if isinstance(screen, str) else f"{screen['width']}x{screen['height']}"
     if client:
         event["client"] = client
+    return choices
 
 
-def _consent(stated: StatedConsent) -> Consent:
-    consent = {**stated, **stated["categoryPreferences"]}
-    del consent["categoryPreferences"]
-    return cast(Consent, consent)
+def _consent(stated: StatedConsent) -> tuple[Consent, Choices | None]:
+    """What is stated of our purposes, and what is to be read by the source's rules."""
+    consent, categories = split_preferences(stated.get("categoryPreferences", {}))
+    if "text_version" in stated:
+        consent["text_version"] = stated["text_version"]
+    if "method" in stated:
+        consent["method"] = stated["method"]
+    tcf = stated.get("tcf")
+    return consent, Choices(categories, tcf) if categories or tcf else None
 
 
 def _read_page(event: Event, title: str | None) -> None:
@@ -342,12 +344,12 @@ def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
     """A message that cannot be read, with what can be read of who consented to it."""
     shared = cast(Context, parsed.shared)
     if not isinstance(message, dict):
-        return Refused(error, None, consent=_consent_in(shared))
+        return Refused(error, None, "", *_consent_in(shared))
     named, stated = word(message.get("event")), message.get("context")
     context: Context = {**shared, **_context(stated)} if isinstance(stated, dict) else shared
     name = _meaning("track", named).name if named else ""
-    return Refused(error, word(message.get("messageId")), name, _consent_in(context))
+    return Refused(error, word(message.get("messageId")), name, *_consent_in(context))
 
 
-def _consent_in(context: Context) -> Consent | None:
-    return _consent(context["consent"]) if "consent" in context else None
+def _consent_in(context: Context) -> tuple[Consent | None, Choices | None]:
+    return _consent(context["consent"]) if "consent" in context else (None, None)

@@ -266,6 +266,17 @@ def test_no_headers_or_body_break_the_binary_mode(headers: dict[bytes, bytes], b
         (EVENT if receipt.status == "accepted" else OUTCOME).validate_python(record)
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.binary(max_size=40) | st.sampled_from((b'{"id":NaN}', b'[{"id":"\\ud800"}]', b"[" * 900, b"\xef\xbb\xbf[]")))
+def test_no_body_breaks_the_structured_mode(body: bytes) -> None:
+    for headers in (JSON, {}):
+        try:
+            parsed = parsed_of("/cloudevents", body, headers=headers)
+        except BadBody:
+            continue
+        assert len(parsed.events) == len(parsed.messages)
+
+
 def test_a_refused_one_is_replayed_from_what_was_kept() -> None:
     body = orjson.dumps({"products": [{"product_id": "S", "price": "cheap"}]})
     parsed = parsed_of("/cloudevents", body, headers=BINARY | {b"ce-type": b"buy"})

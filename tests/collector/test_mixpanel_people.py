@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from collector.intake import intake
 from collector.sent import Sent
 from tests.collector.parsing import parsed_of
+from tests.collector.test_canonical import context
 from tests.collector.test_mixpanel import event, sent_of
 
 
@@ -92,3 +94,18 @@ def test_an_update_with_a_time_is_told_from_others_by_what_it_says() -> None:
         update(one | change).event["id"] for change in ({"$time": 1.6}, {"$set": {"a": 2}}, {"$distinct_id": "v"})
     ]
     assert len({*others, update(one).event["id"]}) == 4
+
+
+@pytest.mark.parametrize("is_server", [True, False])
+def test_only_a_servers_word_for_an_import_counts(is_server: bool) -> None:
+    body = orjson.dumps({"event": "Old", "properties": {"time": 1600000000}})
+    (receipt,) = intake(parsed_of("/import", body), context(is_server, "mixpanel")).receipts
+    stored = orjson.loads(receipt.record.value or b"")
+    assert (stored["channel"], stored["time_source"]) == ("import" if is_server else "server", "exact")
+
+
+def test_a_masked_token_is_none() -> None:
+    body = orjson.dumps([{"event": "x", "properties": {"token": token}} for token in ("***", "k", "***")])
+    parsed = parsed_of("/track", body)
+    assert (parsed.write_keys, parsed.shared.get("key")) == (("k",), None)
+    assert all(isinstance(one, Sent) for one in parsed.events)

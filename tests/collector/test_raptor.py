@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -15,6 +18,7 @@ from pydantic import ValidationError
 from collector.decode import BadBody
 from collector.intake import Receipt, intake
 from collector.positions import DEFAULTS, Positions
+from collector.protocols.raptor_cookies import COOKIES
 from collector.replay import kept_event
 from collector.settings import CollectorSettings, Raptor
 from eventlog.event import EVENT
@@ -23,6 +27,7 @@ from tests.collector import test_replay as replay
 from tests.collector.parsing import SETTINGS, parsed_of
 from tests.collector.test_canonical import context, values
 
+DOCS = Path("docs/protocols/raptor.md")
 COID, SID = "6B29FC40-CA47-1067-B31D-00DD010662DA", "0F8FAD5B-D9CB-469F-A165-70867728950E"
 
 
@@ -48,7 +53,7 @@ def test_a_visit_of_a_product() -> None:
         p15="true", p18="m57500", p47="own", coid=COID, sid=SID, rnd="12345", ts="99999", v="3.0", oc1="seg",
         utm_medium="email",
     )  # fmt: skip
-    assert (event["name"], event["kind"], event["channel"], event["protocol"]) == ("visit", "track", "pixel", "raptor")
+    assert (event["name"], event["kind"], event["channel"], event["protocol"]) == ("visit", "track", "web", "raptor")
     assert event["items"] == [
         {
             "product_id": "m57500_Red", "name": "Zelt Ærø 🚲", "category_path": [["25", "Camping"], ["402", "Tents"]],
@@ -215,6 +220,17 @@ def test_positions_are_configured_by_event() -> None:
     assert Positions({"all": {"p50": "price"}}).of("visit").get("p12") is None
 
 
+def test_the_page_of_the_docs_has_the_table_in_force() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (`p[0-9]+` .*) \|$", DOCS.read_text(), re.MULTILINE)
+    table = {event: dict(re.findall(r"`(p[0-9]+)` (\w+)", cells)) for event, cells in rows}
+    assert table == {event: dict(positions) for event, positions in DEFAULTS.items()}
+    (shown,) = re.findall(r"```yaml\n(raptor:.*?)```", DOCS.read_text(), re.DOTALL)
+    assert Raptor(**yaml.safe_load(shown)["raptor"]).table.of("buy")["p40"] == "order_id"
+    for name, (cookie, seconds) in COOKIES.items():
+        assert f"`{cookie}`" in DOCS.read_text(), name
+        assert seconds in (1296, 365 * 86_400)
+
+
 @pytest.mark.parametrize(
     "positions",
     [
@@ -255,7 +271,7 @@ def test_a_refused_one_is_replayed_whatever_the_positions_are_then() -> None:
     made = replay.again(event, outcome)
     assert made.record
     stored = orjson.loads(made.record.value or b"")
-    assert (stored["items"][0]["price"], stored["user_id"], stored["channel"]) == ("9.90", "u-1", "pixel")
+    assert (stored["items"][0]["price"], stored["user_id"], stored["channel"]) == ("9.90", "u-1", "web")
     assert (stored["page"]["url"], stored["anonymous_id"]) == ("https://shop.example/a", COID.lower())
 
 
@@ -293,3 +309,15 @@ def test_whatever_the_hybrid_path_gets_is_an_event_or_has_a_reason(body: Any, se
 def test_whatever_a_pixel_says_is_an_event_or_has_a_reason(fields: dict[str, str], ending: str) -> None:
     query = urlencode(fields, errors="replace").encode()
     check(parsed_of(f"/12345.{ending}", method="GET", query=query), False)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.binary(max_size=40) | st.sampled_from((b"p1=visit&p12=%FF", b'{"p1":"visit","p12":NaN}', b'[{"p1":"\\ud800"}]')),
+    st.binary(max_size=40) | st.sampled_from((b"rsa=%00; rsaSession=a", b"rsa=\xff\xfe", b"=;;rsaRuid=%ZZ")),
+)
+def test_no_body_or_cookie_breaks_the_hybrid_path(body: bytes, cookie: bytes) -> None:
+    try:
+        check(parsed_of("/raptor/track", body, headers={b"cookie": cookie}), False)
+    except BadBody:
+        return

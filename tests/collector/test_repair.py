@@ -216,4 +216,5 @@ def test_every_value_is_found_changed_and_taken_by_its_pointer(tree: Any) -> Non
 def test_a_cause_is_told_by_its_path_without_what_differs() -> None:
     assert cause_path("batch[3].properties.products[12].price") == "properties.products[].price"
     assert cause_path("properties.price") == cause_path("batch[0].properties.price") == "properties.price"
-    assert cause_path("batch[6]") == ""
+    assert cause_path("batch[6]") == cause_path("data[6]") == cause_path("[6]") == ""
+    assert cause_path("events[1].params.items[0].price") == "params.items[].price"

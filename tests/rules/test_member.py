@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from typing import cast
 
 import pytest
 
+from eventlog.event import Event
 from exporter.member import (
     consent_of,
     decode_members,
@@ -56,9 +58,11 @@ def test_properties_identify_nobody() -> None:
     assert member_of(event(0, properties={"email": "a@x.no", "user_id": "u"}), RULES).visitor_key is None
 
 
-def test_only_identify_events_carry_traits() -> None:
-    assert member_of(event(0, "pageview", anon="a", traits={"k": 1}), RULES).traits is None
-    assert member_of(event(0, "identify", anon="a", traits={"k": 1}), RULES).traits == {"k": 1}
+def test_traits_are_a_persons_but_those_of_a_group() -> None:
+    for kind, traits in (("page", {"k": 1}), ("identify", {"k": 1}), ("group", None)):
+        stated = event(0, anon="a", traits={"k": 1}) | {"kind": kind, "traits_once": {"k": 1}}
+        member = member_of(cast(Event, stated), RULES)
+        assert (member.traits, member.traits_once) == (traits, traits)
 
 
 def test_too_late_is_more_than_72_hours_and_never_an_import() -> None:

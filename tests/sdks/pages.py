@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import mimetypes
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.sdks.running import HERE
 
@@ -15,16 +17,38 @@ PAGE = '<!doctype html><html lang="de-CH"><head><meta charset="utf-8"><title>{ti
 
 
 class Pages:
-    """`/sdk/<folder>/<path>` are the files of `tests/sdks/node/<folder>`; everything else is what `put` gave."""
+    """`/sdk/<folder>/<path>` are the files of `tests/sdks/node/<folder>`; everything else is what `put` gave.
+
+    A path in `behind` is passed on to the server of that URL, as a site's own web server does."""
 
     def __init__(self) -> None:
+        self.behind: dict[str, str] = {}
         self._pages: dict[str, str] = {}
         pages = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers.get("content-length", 0)))
+                path = self.path.partition("?")[0]
+                to = urlsplit(pages.behind[path])
+                connection = http.client.HTTPConnection(to.hostname or "", to.port, timeout=30)
+                connection.request(self.command, self.path, content, dict(self.headers.items()))
+                answer = connection.getresponse()
+                body = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("date", "server", "connection"):
+                        self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+                connection.close()
+
             def do_GET(self) -> None:
+                if self.path.partition("?")[0] in pages.behind:
+                    self.do_POST()
+                    return
                 found = pages._find(self.path.partition("?")[0])
                 status, content_type, body = (200, *found) if found else (404, "text/plain", b"")
                 self.send_response(status)

@@ -59,7 +59,8 @@ def test_a_visit_lands_once_and_as_what_it_is(sdk: Server, other: bool, collecto
     assert sdk.send(collector.url, buffered=other, verbose=other) == {"sent": 9, "failures": []}
     events = collector.new(9)
     assert len(events) == 9
-    assert {event["channel"] for event in events} == {"server"}
+    assert {event["channel"] for event in events if event["name"] != "Imported"} == {"server"}
+    assert only(events, "Imported")["channel"] == "import"
     assert {event.get("client", {}).get("ip") for event in events} == {None}
     own = only(events, OWN)
     assert (own["anonymous_id"], own["properties"]) == ("anon-1", {"text": TEXT, "n": sdk.largest})

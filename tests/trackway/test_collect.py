@@ -42,3 +42,13 @@ def test_a_second_collector_on_one_embedded_log_is_told_why_not(tmp_path: Path) 
         second = trackway("collect", config=config)
     assert second.returncode == 3
     assert "kafka://" in second.stderr
+
+
+def test_a_database_of_countries_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    config.write_text(config.read_text() + f"geo: {{database: {tmp_path}/GeoLite2-Country.mmdb}}\n")
+    for said in ("cannot be read (No such file or directory)", "is no database in MaxMind's format (.mmdb)"):
+        refused = trackway("collect", config=config)
+        assert refused.returncode == 2
+        assert refused.stderr.strip() == f"geo.database: {tmp_path}/GeoLite2-Country.mmdb: {said}"
+        (tmp_path / "GeoLite2-Country.mmdb").write_text("<html>")

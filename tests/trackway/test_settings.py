@@ -54,6 +54,9 @@ def test_the_secret_is_made_once_and_kept(tmp_path: Path) -> None:
         ("sources: {a: {browser_key: k}}\n", {}, "needs `origins`"),
         ("sources: {a: {server_key: k}, b: {server_key: k}}\n", {}, "share a key"),
         ("log: kafka://x:1\n", {}, "secret: needed with Kafka"),
+        ("raptor: {path: /v1/batch}\n", {}, "POST /v1/batch is routed twice"),
+        ("raptor: {path: /health}\n", {}, "/health is served already"),
+        ("raptor:\n  positions:\n    search: {p0: query}\n", {}, "t.yml:3: raptor.positions: search.p0: positions are"),
         ("", {"TRACKWAY_LISTNE": "x"}, "TRACKWAY_LISTNE: no such setting; did you mean TRACKWAY_LISTEN?"),
     ],
 )
