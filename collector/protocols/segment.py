@@ -199,11 +199,12 @@ def messages_of(body: Any, request: Request, is_single: bool) -> Parsed:
 
 
 def is_rudderstack(message: Any) -> bool:
-    """Its SDKs send to the same paths, and say where they run and that all destinations are meant; Segment's do not."""
+    """Its SDKs send to the same paths. They say where they run, and beside that the time as they call it or that all
+    destinations are meant; Segment's do not."""
     if not isinstance(message, dict) or "channel" not in message:
         return False
     integrations = message.get("integrations")
-    return isinstance(integrations, dict) and "All" in integrations
+    return "originalTimestamp" in message or (isinstance(integrations, dict) and "All" in integrations)
 
 
 def _key_of_messages(messages: list[Any]) -> str | None:
