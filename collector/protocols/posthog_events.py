@@ -41,11 +41,25 @@ _PYTHON: Final = "posthog-python"
 # The ids of events of a page that may not recognise anybody.
 _NOBODY: Final = "$posthog_cookieless"
 _GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-# Names with a `$` are the SDK's own: facts of the device and the page, and its state. These tell of the event itself.
-_OF_THE_EVENT: Final = (
-    "$groups", "$feature_flag", "$el", "$event_type", "$exception", "$survey", "$ai_", "$web_vitals", "$prev_pageview",
-    "$csp_", "$dead_click", "$rageclick",
-)  # fmt: skip
+# Names with a `$` are the SDK's own: facts of the device and the page, and its state. With these names they tell of the
+# event itself, by what it is called.
+_GROUPS: Final = ("$groups",)
+_CLICKED: Final = (*_GROUPS, "$el", "$event_type")
+_SURVEYED: Final = (*_GROUPS, "$survey")
+_OF_ITSELF: Final[dict[str, tuple[str, ...]]] = {
+    "$autocapture": _CLICKED,
+    "$rageclick": _CLICKED,
+    "$dead_click": (*_CLICKED, "$dead_click"),
+    "$exception": (*_GROUPS, "$exception_"),
+    "$feature_flag_called": (*_GROUPS, "$feature_flag"),
+    "$pageleave": (*_GROUPS, "$prev_pageview"),
+    "$web_vitals": (*_GROUPS, "$web_vitals_"),
+    "$csp_violation": (*_GROUPS, "$csp_"),
+    "survey shown": _SURVEYED,
+    "survey sent": _SURVEYED,
+    "survey dismissed": _SURVEYED,
+}
+_OF_AI: Final = (*_GROUPS, "$ai_")
 _NOT_PROPERTIES: Final = frozenset(("distinct_id", "token"))
 _CAMPAIGN: Final = (
     ("utm_source", "source"), ("utm_medium", "medium"), ("utm_campaign", "name"), ("utm_term", "term"),
@@ -116,10 +130,11 @@ def read_event(message: dict[str, Any], path: str, shared: Mapping[str, Any], se
         event["id"] = event_id
     if said.library:
         event["library"] = said.library
+    of_itself = _OF_AI if named.startswith("$ai_") else _OF_ITSELF.get(named, _GROUPS)
     own = {
         name: value
         for name, value in properties.items()
-        if (name[:1] != "$" or name.startswith(_OF_THE_EVENT)) and name not in _NOT_PROPERTIES
+        if (name[:1] != "$" or name.startswith(of_itself)) and name not in _NOT_PROPERTIES
     }
     _read_person(event, said, own, path)
     _read_traits(event, said, path)

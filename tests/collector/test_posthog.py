@@ -200,6 +200,8 @@ def test_what_stands_beside_the_properties_is_told_apart_from_them() -> None:
         captured("$feature_flag_called", said={"$feature_flag": "a", "$feature/a": 1, "$active_feature_flags": []})
     )
     assert flag["properties"] == {"$feature_flag": "a"}
+    written = event_of(captured("$ai_generation", said={"$ai_model": "m", "$feature_flag": "a"}))
+    assert written["properties"] == {"$ai_model": "m"}
 
 
 def test_a_server_tells_of_the_person_s_device() -> None:
