@@ -190,17 +190,25 @@ def _distinct_id(said: _Said, path: str) -> str | None:
     text = text_of(stated)
     if text is None and stated is not None and not isinstance(stated, str):
         raise Rejected("wrong_type", path_to(path, where), "a text or a whole number is needed")
+    return _unless_nobody(text)
+
+
+def _unless_nobody(text: str | None) -> str | None:
     return None if text and text.startswith(_NOBODY) else text
+
+
+def _id(properties: Mapping[str, Any], name: str) -> str | None:
+    return _unless_nobody(text_of(properties.get(name)))
 
 
 def _read_person(event: Event, said: _Said, own: dict[str, Any], path: str) -> None:
     """`distinct_id` is a person's id on servers; in a browser it is the device's until somebody is identified."""
     distinct, properties = _distinct_id(said, path), said.properties
-    device = text_of(properties.get("$device_id"))
+    device = _id(properties, "$device_id")
     user: str | None = None
     anonymous: str | None = None
     if event["kind"] == "alias":
-        user, previous = _alias(distinct, text_of(properties.get("alias")), said.library)
+        user, previous = _alias(distinct, _id(properties, "alias"), said.library)
         own.pop("alias", None)
         if previous:
             event["previous_id"] = previous
@@ -208,7 +216,7 @@ def _read_person(event: Event, said: _Said, own: dict[str, Any], path: str) -> N
         # Servers make up an id for who has none.
         user = distinct if distinct and distinct[0] != "$" and not _GUID.fullmatch(distinct) else None
     elif said.named == "$identify" and not said.has_no_profile:
-        user, anonymous = distinct, text_of(properties.get("$anon_distinct_id")) or device
+        user, anonymous = distinct, _id(properties, "$anon_distinct_id") or device
     elif said.has_no_profile and said.is_server:
         if distinct:
             own["distinct_id"] = distinct

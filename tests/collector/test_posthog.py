@@ -160,6 +160,10 @@ def test_a_page_that_may_not_recognise_anybody_gets_no_cookie_and_gives_no_id() 
     parsed = parsed_of("/e/", orjson.dumps(message))
     assert parsed.is_anonymous
     assert ids(message) == {}
+    nobody = {"$cookieless_mode": True, "$anon_distinct_id": "$posthog_cookieless", "alias": "$posthog_cookieless"}
+    assert (
+        ids(captured("$identify", said=nobody)) == ids(captured("$create_alias", said=nobody)) == {"user_id": "user-1"}
+    )
     assert not parsed_of("/e/", orjson.dumps(WEB)).is_anonymous
 
 

@@ -215,6 +215,19 @@ def test_who_was_nobody_becomes_a_user_by_alias_and_nobody_by_reset(
     assert "user_id" not in read
 
 
+@pytest.mark.parametrize("sdk", webs("")[:1])
+def test_a_page_without_cookies_makes_nobody_of_all_its_visitors(
+    sdk: Web, context: BrowserContext, collector: Collector
+) -> None:
+    collector.new()
+    page = sdk._replace(settings={"cookieless_mode": "always"}).open(context, collector, collector.url)
+    page.evaluate(VISIT, GIVEN)
+    events = collector.new(5)
+    assert [event.get("user_id") for event in events] == [None, None, USER, USER, USER]
+    assert not any("anonymous_id" in event for event in events)
+    assert context.cookies() == []
+
+
 @pytest.mark.parametrize("sdk", webs(""))
 def test_a_click_is_told_by_itself(sdk: Web, context: BrowserContext, collector: Collector) -> None:
     collector.new()
