@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from collector.event_time import from_epoch, read_time
 from collector.meanings import POSTHOG, Meaning
+from collector.page import CLICK_IDS
 from collector.sent import Sent
 from collector.stated import path_to, word
 from eventlog.errors import Rejected
@@ -41,17 +42,30 @@ _PYTHON: Final = "posthog-python"
 # The ids of events of a page that may not recognise anybody.
 _NOBODY: Final = "$posthog_cookieless"
 _GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-# Names with a `$` are the SDK's own: facts of the device and the page, and its state. These tell of the event itself.
-_OF_THE_EVENT: Final = (
-    "$groups", "$feature_flag", "$el", "$event_type", "$exception", "$survey", "$ai_", "$web_vitals", "$prev_pageview",
-    "$csp_", "$dead_click", "$rageclick",
-)  # fmt: skip
+# Names with a `$` are the SDK's own: facts of the device and the page, and its state. With these names they tell of the
+# event itself, by what it is called.
+_GROUPS: Final = ("$groups",)
+_CLICKED: Final = (*_GROUPS, "$el", "$event_type")
+_SURVEYED: Final = (*_GROUPS, "$survey")
+_OF_ITSELF: Final[dict[str, tuple[str, ...]]] = {
+    "$autocapture": _CLICKED,
+    "$rageclick": _CLICKED,
+    "$dead_click": (*_CLICKED, "$dead_click"),
+    "$exception": (*_GROUPS, "$exception_"),
+    "$feature_flag_called": (*_GROUPS, "$feature_flag"),
+    "$pageleave": (*_GROUPS, "$prev_pageview"),
+    "$web_vitals": (*_GROUPS, "$web_vitals_"),
+    "$csp_violation": (*_GROUPS, "$csp_"),
+    "survey shown": _SURVEYED,
+    "survey sent": _SURVEYED,
+    "survey dismissed": _SURVEYED,
+}
+_OF_AI: Final = (*_GROUPS, "$ai_")
 _NOT_PROPERTIES: Final = frozenset(("distinct_id", "token"))
 _CAMPAIGN: Final = (
     ("utm_source", "source"), ("utm_medium", "medium"), ("utm_campaign", "name"), ("utm_term", "term"),
     ("utm_content", "content"),
 )  # fmt: skip
-_CLICK_IDS: Final = ("gclid", "fbclid", "msclkid", "dclid", "ttclid")
 _PAGE: Final = (("$current_url", "url"), ("$pathname", "path"), ("$pageview_id", "view_id"))
 _CLIENT: Final = (
     ("$browser_language", "locale"), ("$timezone", "timezone"), ("$ip", "ip"), ("$raw_user_agent", "user_agent"),
@@ -116,10 +130,11 @@ def read_event(message: dict[str, Any], path: str, shared: Mapping[str, Any], se
         event["id"] = event_id
     if said.library:
         event["library"] = said.library
+    of_itself = _OF_AI if named.startswith("$ai_") else _OF_ITSELF.get(named, _GROUPS)
     own = {
         name: value
         for name, value in properties.items()
-        if (name[:1] != "$" or name.startswith(_OF_THE_EVENT)) and name not in _NOT_PROPERTIES
+        if (name[:1] != "$" or name.startswith(of_itself)) and name not in _NOT_PROPERTIES
     }
     _read_person(event, said, own, path)
     _read_traits(event, said, path)
@@ -175,17 +190,25 @@ def _distinct_id(said: _Said, path: str) -> str | None:
     text = text_of(stated)
     if text is None and stated is not None and not isinstance(stated, str):
         raise Rejected("wrong_type", path_to(path, where), "a text or a whole number is needed")
+    return _unless_nobody(text)
+
+
+def _unless_nobody(text: str | None) -> str | None:
     return None if text and text.startswith(_NOBODY) else text
+
+
+def _id(properties: Mapping[str, Any], name: str) -> str | None:
+    return _unless_nobody(text_of(properties.get(name)))
 
 
 def _read_person(event: Event, said: _Said, own: dict[str, Any], path: str) -> None:
     """`distinct_id` is a person's id on servers; in a browser it is the device's until somebody is identified."""
     distinct, properties = _distinct_id(said, path), said.properties
-    device = text_of(properties.get("$device_id"))
+    device = _id(properties, "$device_id")
     user: str | None = None
     anonymous: str | None = None
     if event["kind"] == "alias":
-        user, previous = _alias(distinct, text_of(properties.get("alias")), said.library)
+        user, previous = _alias(distinct, _id(properties, "alias"), said.library)
         own.pop("alias", None)
         if previous:
             event["previous_id"] = previous
@@ -193,7 +216,7 @@ def _read_person(event: Event, said: _Said, own: dict[str, Any], path: str) -> N
         # Servers make up an id for who has none.
         user = distinct if distinct and distinct[0] != "$" and not _GUID.fullmatch(distinct) else None
     elif said.named == "$identify" and not said.has_no_profile:
-        user, anonymous = distinct, text_of(properties.get("$anon_distinct_id")) or device
+        user, anonymous = distinct, _id(properties, "$anon_distinct_id") or device
     elif said.has_no_profile and said.is_server:
         if distinct:
             own["distinct_id"] = distinct
@@ -263,7 +286,7 @@ def _read_surroundings(event: Event, said: _Said) -> None:
     if page:
         event["page"] = cast(Page, page)
     campaign = _texts(_CAMPAIGN, properties)
-    for name in _CLICK_IDS:
+    for name in CLICK_IDS:
         if click := word(properties.get(name)):
             campaign["click_id"] = f"{name}:{click}"
             break

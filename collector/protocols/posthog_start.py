@@ -10,7 +10,8 @@ import orjson
 from collector.request import Request
 from collector.route import Reply, Route
 
-# Whatever is not named here is off, or as the page's own settings have it.
+# Whatever is not named here is off, or as the page's own settings have it. `surveys` is left out: the browser's SDK
+# fetches their script even when told that there are none.
 _CONFIG: Final[dict[str, Any]] = {
     "supportedCompression": ["gzip", "gzip-js"],
     "hasFeatureFlags": True,
@@ -27,7 +28,6 @@ _CONFIG: Final[dict[str, Any]] = {
     "productTours": False,
     "sessionRecording": False,
     "siteApps": [],
-    "surveys": False,
     "toolbarParams": {},
 }
 _NO_FLAGS: Final[dict[str, Any]] = {

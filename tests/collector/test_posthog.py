@@ -160,6 +160,10 @@ def test_a_page_that_may_not_recognise_anybody_gets_no_cookie_and_gives_no_id() 
     parsed = parsed_of("/e/", orjson.dumps(message))
     assert parsed.is_anonymous
     assert ids(message) == {}
+    nobody = {"$cookieless_mode": True, "$anon_distinct_id": "$posthog_cookieless", "alias": "$posthog_cookieless"}
+    assert (
+        ids(captured("$identify", said=nobody)) == ids(captured("$create_alias", said=nobody)) == {"user_id": "user-1"}
+    )
     assert not parsed_of("/e/", orjson.dumps(WEB)).is_anonymous
 
 
@@ -200,6 +204,8 @@ def test_what_stands_beside_the_properties_is_told_apart_from_them() -> None:
         captured("$feature_flag_called", said={"$feature_flag": "a", "$feature/a": 1, "$active_feature_flags": []})
     )
     assert flag["properties"] == {"$feature_flag": "a"}
+    written = event_of(captured("$ai_generation", said={"$ai_model": "m", "$feature_flag": "a"}))
+    assert written["properties"] == {"$ai_model": "m"}
 
 
 def test_a_server_tells_of_the_person_s_device() -> None:
