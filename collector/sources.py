@@ -93,7 +93,10 @@ def keys_of(headers: Mapping[bytes, bytes], query: bytes, elsewhere: tuple[str, 
     elif scheme.lower() == "bearer":
         key = value.strip()
     if not key and b"x-write-key" in headers:
-        key = headers[b"x-write-key"].decode("latin-1").partition(":")[0]
+        key = headers[b"x-write-key"].decode("latin-1")
+        # Jitsu's SDKs want `id:secret`: ours may be the whole or either half.
+        if ":" in key:
+            return tuple(one for one in (key, *key.split(":", 1)) if one)
     if not key and query:
         with contextlib.suppress(ValueError):
             fields = parse_qs(query.decode("latin-1"), max_num_fields=_MAX_FIELDS)

@@ -56,7 +56,7 @@ class Member(NamedTuple):
     category: str | None = None  # leaf of the first item with a path, of visit and buy
     lines: list[Line] | None = None  # of buy and return
     order_id: str | None = None
-    traits: dict[str, Any] | None = None  # of identify events, as are traits_once
+    traits: dict[str, Any] | None = None  # the person's, as are traits_once
     ruid: str | None = None
     client_session: str | None = None
     traits_once: dict[str, Any] | None = None

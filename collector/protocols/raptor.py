@@ -175,8 +175,6 @@ def read(message: Any, path: str, parsed: Parsed) -> Sent:
         event["kind"] = "identify"
     if meaning.name in ("buy", "return") and (line := _line_id(meaning.name, properties)):
         event["id"] = line
-    if parsed.path.endswith(".rsa"):
-        event["channel"] = "pixel"
     email = _read_ids(event, message, shared)
     if url := _text(message.get("url")) or shared.get("url"):
         event["page"] = {"url": url}

@@ -24,10 +24,12 @@ from typing_extensions import TypedDict
 from collector.consent import split_preferences
 from collector.decode import BadBody
 from collector.meanings import SEGMENT, Meaning
+from collector.packed import unpack
 from collector.request import Request
-from collector.route import Reply, Route
+from collector.route import PIXEL, Reply, Route
 from collector.sent import Choices, Parsed, Refused, Sent, without_blanks
 from collector.settings import CollectorSettings
+from collector.stated import path_to, word
 from collector.statuses import Code
 from eventlog.errors import Rejected, RejectedReason
 from eventlog.event import Client, Consent, Event, Kind, Page
@@ -42,6 +44,9 @@ _LETTERS: Final[dict[str, Kind]] = {
 }  # fmt: skip
 _KINDS: Final[dict[str, Kind]] = {f"/v1/{name}": kind for letter, kind in _LETTERS.items() for name in (letter, kind)}
 PATHS: Final = (*BATCHES, *_KINDS)
+_PIXELS: Final[dict[str, Kind]] = {
+    f"/v1/pixel/{kind}": kind for path, kind in _KINDS.items() if path.endswith(kind)
+}  # fmt: skip
 
 # Of what is stated loosely, that which is not a text, or is blank, counts as not stated.
 Word = OnErrorOmit[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]]
@@ -96,12 +101,12 @@ class Context(TypedDict, total=False):
     consent: OnErrorOmit[StatedConsent]
     traits: OnErrorOmit[Object]
     sessionId: OnErrorOmit[Trimmed | StrictInt]
+    ip: Word
+    userAgent: Word
     locale: Word
     timezone: Word
     screen: OnErrorOmit[StatedScreen | Trimmed]
     seq: OnErrorOmit[StrictInt]
-    ip: Word
-    userAgent: Word
 
 
 class Message(TypedDict, total=False):
@@ -140,55 +145,98 @@ _SUCCESS: Final = b'{"success":true,"receipts":'
 
 
 def routes(settings: CollectorSettings) -> Iterable[Route]:
-    return [Route(path) for path in PATHS]
+    return [
+        *(Route(path) for path in PATHS),
+        *(Route(path, ("GET",), summary="One message, as an image's address") for path in _PIXELS),
+        Route("/v1/projects/{key}/settings", ("GET",), _settings, "What the SDK for browsers asks for at its start"),
+    ]
+
+
+def _settings(request: Request) -> Reply:
+    key = request.path.split("/")[3]
+    # No other destination is named, so the SDK sends to us alone.
+    return Reply(orjson.dumps({"integrations": {"Segment.io": {"apiKey": key}}, "metrics": {"sampleRate": 0}}))
 
 
 def unwrap(request: Request) -> Parsed:
     """The messages of a batch or the single one. Raises BadBody (400, 413)."""
-    body, path = request.take_json(), request.path
+    path = request.path
+    if path in _PIXELS:
+        parsed = messages_of(unpack(request.query.get("data", ""), request.settings.limits.body_values), request, True)
+        parsed.reply, parsed.fingerprint = PIXEL, request.fingerprint()
+        return parsed
+    body = request.take_json()
+    is_single = path in _KINDS or (path == "/tw/e" and isinstance(body, dict) and "batch" not in body)
+    parsed = messages_of(body, request, is_single)
+    if path == "/tw/e":
+        parsed.protocol = "trackway"
+    elif is_rudderstack(parsed.messages[0] if parsed.messages else None):
+        parsed.protocol = "rudderstack"
+    return parsed
+
+
+def messages_of(body: Any, request: Request, is_single: bool) -> Parsed:
+    """A body's messages, and what it says of all of them. Raises BadBody."""
     if not isinstance(body, dict):
         raise BadBody("invalid_json", "the body must be a JSON object")
-    protocol = "trackway" if path == "/tw/e" else "segment"
-    if path in _KINDS or (path == "/tw/e" and "batch" not in body):
-        parsed = Parsed(protocol, [body])
+    if is_single:
+        parsed = Parsed("segment", [body])
     else:
         messages, limit = body.get("batch"), request.settings.limits.batch_events
         if not isinstance(messages, list):
             raise BadBody("invalid_json", "`batch` must be a list of messages")
         if len(messages) > limit:
             raise BadBody("too_many_events", f"a batch holds {limit} events at most; send smaller ones")
-        parsed = Parsed(protocol, messages, "batch")
+        parsed = Parsed("segment", messages, "batch")
         if isinstance(body.get("context"), dict):
             parsed.shared = cast("dict[str, Any]", _context(body["context"]))
-    parsed.sent_at, parsed.received_at = _text(body.get("sentAt")), _text(body.get("receivedAt"))
-    if key := _text(body.get("writeKey")) or _key_of_messages(parsed.messages):
-        parsed.write_keys = (key,)
+    parsed.sent_at, parsed.received_at = word(body.get("sentAt")), word(body.get("receivedAt"))
+    stated = word(body.get("writeKey")) or _key_of_messages(parsed.messages)
+    # Jitsu masks it, and has it in a header.
+    if stated and stated.strip("*"):
+        parsed.write_keys = (stated,)
     return parsed
 
 
+def is_rudderstack(message: Any) -> bool:
+    """Its SDKs send to the same paths, and say where they run and that all destinations are meant; Segment's do not."""
+    if not isinstance(message, dict) or "channel" not in message:
+        return False
+    integrations = message.get("integrations")
+    return isinstance(integrations, dict) and "All" in integrations
+
+
 def _key_of_messages(messages: list[Any]) -> str | None:
-    stated = (_text(message.get("writeKey")) for message in messages if isinstance(message, dict))
+    stated = (word(message.get("writeKey")) for message in messages if isinstance(message, dict))
     return next((key for key in stated if key), None)
 
 
 def answer(receipts: list[dict[str, Any]], reply: Any) -> Reply:
-    return Reply(_SUCCESS + orjson.dumps(receipts) + b"}")
+    """The receipts; to an image a pixel."""
+    return reply or Reply(_SUCCESS + orjson.dumps(receipts) + b"}")
 
 
 def read(value: Any, path: str, parsed: Parsed) -> Sent:
     """A message. Raises Rejected."""
-    kind, shared = _KINDS.get(parsed.path), cast(Context, parsed.shared)
+    return read_message(value, path, parsed, _KINDS.get(parsed.path) or _PIXELS.get(parsed.path))
+
+
+def read_message(value: Any, path: str, parsed: Parsed, kind: Kind | None) -> Sent:
+    """A message; `kind` is what its path says of it. Raises Rejected."""
+    shared = cast(Context, parsed.shared)
     if not isinstance(value, dict):
         raise Rejected("not_an_object", path, "a message must be a JSON object")
+    if "writeKey" in value:
+        _check_key(value, path, parsed)
     try:
         stated: dict[str, Any] = without_blanks(_message({**value, "type": kind} if kind else value))
     except ValidationError as error:
         raise _rejected(error, path) from None
     if "kind" not in stated:
-        raise Rejected("missing_field", _at(path, "type"), "`type` is needed, such as track or identify")
+        raise Rejected("missing_field", path_to(path, "type"), "`type` is needed, such as track or identify")
     named, title = stated.pop("event", None), stated.pop("name", None)
     if stated["kind"] == "track" and not named:
-        raise Rejected("missing_field", _at(path, "event"), "`event`, the event's name, is needed")
+        raise Rejected("missing_field", path_to(path, "event"), "`event`, the event's name, is needed")
     meaning = _meaning(stated["kind"], named)
     context: Context = stated.pop("context", shared)
     if shared and context is not shared:
@@ -202,13 +250,24 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
             event[name] = text
     if traits and event["kind"] in ("identify", "group"):
         event["traits"] = traits
+    if event.get("previous_id") == event.get("user_id"):
+        # The SDK for browsers names the same person twice where it was told another.
+        event.pop("previous_id", None)
+    if parsed.path in _PIXELS:
+        event["channel"] = "pixel"
     choices = _read_context(event, context)
     if event["kind"] in ("page", "screen"):
         _read_page(event, title)
     return Sent(
-        path, event, meaning, _at(path, "properties"), client_time=times[0] or times[1], email=traits.get("email"),
+        path, event, meaning, path_to(path, "properties"), client_time=times[0] or times[1], email=traits.get("email"),
         server_side=server_side, choices=choices,
     )  # fmt: skip
+
+
+def _check_key(message: dict[str, Any], path: str, parsed: Parsed) -> None:
+    stated = word(message["writeKey"])
+    if stated and stated.strip("*") and parsed.write_keys and stated not in parsed.write_keys:
+        raise Rejected("bad_value", path_to(path, "writeKey"), "all messages of a batch have one write key")
 
 
 def _meaning(kind: Kind, named: str | None) -> Meaning:
@@ -232,16 +291,16 @@ def _read_context(event: Event, context: Context) -> Choices | None:
     if session := text_of(context.get("sessionId")):
         event["client_session_id"] = session
     client: Client = {}
+    if "ip" in context:
+        client["ip"] = context["ip"]
+    if "userAgent" in context:
+        client["user_agent"] = context["userAgent"]
     if "locale" in context:
         client["locale"] = context["locale"]
     if "timezone" in context:
         client["timezone"] = context["timezone"]
     if "seq" in context:
         client["seq"] = context["seq"]
-    if "ip" in context:
-        client["ip"] = context["ip"]
-    if "userAgent" in context:
-        client["user_agent"] = context["userAgent"]
     if screen := context.get("screen"):
         client["screen"] = screen if isinstance(screen, str) else f"{screen['width']}x{screen['height']}"
     if client:
@@ -276,13 +335,9 @@ def _rejected(error: ValidationError, path: str) -> Rejected:
     for part in first["loc"]:
         # pydantic names the branch of a union too (`userId.str`), which the sender did not write.
         if isinstance(part, int) or part not in ("constrained-str", "int"):
-            where = f"{where}[{part}]" if isinstance(part, int) else _at(where, str(part))
+            where = f"{where}[{part}]" if isinstance(part, int) else path_to(where, str(part))
     reason: RejectedReason = "unknown_type" if first["loc"] == ("type",) else "wrong_type"
     return Rejected(reason, where, first["msg"][0].lower() + first["msg"][1:])
-
-
-def _at(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
@@ -290,15 +345,11 @@ def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
     shared = cast(Context, parsed.shared)
     if not isinstance(message, dict):
         return Refused(error, None, "", *_consent_in(shared))
-    named, stated = _text(message.get("event")), message.get("context")
+    named, stated = word(message.get("event")), message.get("context")
     context: Context = {**shared, **_context(stated)} if isinstance(stated, dict) else shared
     name = _meaning("track", named).name if named else ""
-    return Refused(error, _text(message.get("messageId")), name, *_consent_in(context))
+    return Refused(error, word(message.get("messageId")), name, *_consent_in(context))
 
 
 def _consent_in(context: Context) -> tuple[Consent | None, Choices | None]:
     return _consent(context["consent"]) if "consent" in context else (None, None)
-
-
-def _text(value: Any) -> str | None:
-    return value.strip() or None if isinstance(value, str) else None

@@ -53,7 +53,7 @@ def test_a_visit_of_a_product() -> None:
         p15="true", p18="m57500", p47="own", coid=COID, sid=SID, rnd="12345", ts="99999", v="3.0", oc1="seg",
         utm_medium="email",
     )  # fmt: skip
-    assert (event["name"], event["kind"], event["channel"], event["protocol"]) == ("visit", "track", "pixel", "raptor")
+    assert (event["name"], event["kind"], event["channel"], event["protocol"]) == ("visit", "track", "web", "raptor")
     assert event["items"] == [
         {
             "product_id": "m57500_Red", "name": "Zelt Ærø 🚲", "category_path": [["25", "Camping"], ["402", "Tents"]],
@@ -271,7 +271,7 @@ def test_a_refused_one_is_replayed_whatever_the_positions_are_then() -> None:
     made = replay.again(event, outcome)
     assert made.record
     stored = orjson.loads(made.record.value or b"")
-    assert (stored["items"][0]["price"], stored["user_id"], stored["channel"]) == ("9.90", "u-1", "pixel")
+    assert (stored["items"][0]["price"], stored["user_id"], stored["channel"]) == ("9.90", "u-1", "web")
     assert (stored["page"]["url"], stored["anonymous_id"]) == ("https://shop.example/a", COID.lower())
 
 

@@ -136,6 +136,7 @@ def bodies() -> Iterator[tuple[str, Any]]:
     yield "", {"type": "event", "payload": {"website": "w", "hostname": "shop.example", "url": "/"}}
     yield "data=eyJldmVudCI6IlgiLCJwcm9wZXJ0aWVzIjp7ImRpc3RpbmN0X2lkIjoiZCJ9fQ%3D%3D", b""
     yield "data=eyIkZGlzdGluY3RfaWQiOiJkIiwiJHNldCI6eyJhIjoxfX0%3D", b""
+    yield "data=eyIkZ3JvdXBfa2V5IjoiayIsIiRncm91cF9pZCI6ImciLCIkc2V0Ijp7ImEiOjF9fQ%3D%3D", b""
 
 
 # What was for another path: no such JSON, no such format, or, to Snowplow's trackers, not to be sent again.

@@ -61,7 +61,7 @@ def test_pixels_of_a_page_are_what_they_say(collector: Collector, context: Brows
     assert len(events) == 8
     assert {one["anonymous_id"] for one in events} == {COID.lower()}
     assert {one["client_session_id"] for one in events} == {SID.lower()}
-    assert {one["channel"] for one in events} == {"pixel"}
+    assert {one["channel"] for one in events} == {"web"}
     assert all(one["page"]["url"].startswith(collector.pages.url) for one in events)
     visit = only(events, "visit")["items"][0]
     assert (visit["name"], visit["price"], visit["in_stock"]) == (TEXT, "9.9", True)

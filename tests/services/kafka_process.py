@@ -64,6 +64,11 @@ class KafkaProcess(Kafka):
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
+        # The signal reaches one thread after the other; until all stand still the broker may answer.
+        process = self._process
+        assert process
+        threads = Path(f"/proc/{process.pid}/task")
+        wait_until(lambda: not threads.exists() or all(_stands_still(one) for one in threads.iterdir()), "Kafka")
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -85,3 +90,11 @@ class KafkaProcess(Kafka):
     @staticmethod
     def _java(main: str, *arguments: str) -> list[str]:
         return ["java", *JVM_OPTIONS, "-cp", f"{JARS}/*", main, *arguments]
+
+
+def _stands_still(thread: Path) -> bool:
+    try:
+        # Behind the name, which is in brackets and may hold anything.
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+    except OSError:
+        return True
