@@ -132,6 +132,7 @@ def bodies() -> Iterator[tuple[str, Any]]:
     schema = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
     yield "", {"schema": schema, "data": [{"e": "pv", "p": "web", "tv": "js-4", "url": "https://shop.example/"}]}
     yield "e=pv&p=web&tv=js-4&url=https%3A%2F%2Fshop.example%2F", b""
+    yield "schema=iglu%3Acom.acme%2Fx%2Fjsonschema%2F1-0-0&a=1", b""
     yield "e=pv&u=https%3A%2F%2Fshop.example%2F", b""
     yield "", {"n": "pageview", "u": "https://shop.example/", "d": "shop.example"}
     yield "", {"type": "event", "payload": {"website": "w", "hostname": "shop.example", "url": "/"}}
