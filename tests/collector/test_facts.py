@@ -192,3 +192,24 @@ def test_where_addresses_are_dropped_countries_are_still_known(tmp_path: Path) -
     client = asyncio.run(scenario())["b1"]
     assert client["country"] == "DK"
     assert "ip" not in client
+
+
+def test_jitsus_header_asks_for_less_of_the_address(tmp_path: Path) -> None:
+    async def scenario(ip: str, folder: Path) -> dict[str, dict[str, Any]]:
+        async with running(settings_with(folder, ip=ip)) as one:
+            for policy in ("keep", "stripLastOctet", "remove"):
+                message = {"type": "track", "event": "X", "messageId": policy}
+                headers = browser(x_write_key=BROWSER_KEY, x_ip_policy=policy)
+                await _send(one, "/api/s/track", message, headers)
+            return {
+                event_id: {name: client[name] for name in ("ip", "country") if name in client}
+                for event_id, client in (await _clients(one)).items()
+            }
+
+    removed: dict[str, str] = {}
+    cut = {"ip": "203.0.113.0", "country": "DK"}
+    found = asyncio.run(scenario("keep", tmp_path / "keep"))
+    assert found == {"keep": {"ip": PERSON, "country": "DK"}, "stripLastOctet": cut, "remove": removed}
+    # It never asks for more than the source keeps.
+    found = asyncio.run(scenario("truncate", tmp_path / "truncate"))
+    assert found == {"keep": cut, "stripLastOctet": cut, "remove": removed}
