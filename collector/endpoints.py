@@ -148,7 +148,8 @@ class Intake:
         query = scope["query_string"]
         parsed = parse(family, Request(scope["method"], path, headers, query, held.take_body(), self.settings))
         keys = keys_of(headers, query, parsed.write_keys)
-        grant = self.sources.grant(keys, _header(headers, b"origin"), _header(headers, b"referer"))
+        referer = None if parsed.is_link else _header(headers, b"referer")
+        grant = self.sources.grant(keys, _header(headers, b"origin"), referer)
         address, https = self.proxies.seen((scope.get("client") or ("", 0))[0], scope["scheme"], scope["headers"])
         self.check_rates(grant, address, len(parsed.events))
         held.take(len(parsed.events) * RECORD_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -18,7 +19,12 @@ _CAMPAIGN: Final = {
     "utm_source": "source", "utm_medium": "medium", "utm_campaign": "name", "utm_term": "term",
     "utm_content": "content",
 }  # fmt: skip
-_CLICK_IDS: Final = ("gclid", "fbclid", "msclkid", "dclid", "ttclid")
+# Of several the first in a URL counts. `gbraid` and `wbraid` are Google's where it may not follow persons.
+CLICK_IDS: Final = (
+    "gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "yclid",
+)  # fmt: skip
+# Without one of these a query need not be taken apart; names may be percent-encoded too.
+_HINT: Final = re.compile("|".join(("utm_", "%", *CLICK_IDS)))
 
 
 def masked(url: str) -> str:
@@ -38,29 +44,29 @@ def page_of(stated: Page) -> Page:
     if "path" in page:
         page["path"] = masked(page["path"])
     elif "url" in page:
-        path = _split(page["url"])[0]
-        if path:
-            page["path"] = path
+        with contextlib.suppress(ValueError):
+            if path := urlsplit(page["url"]).path:
+                page["path"] = path
     return page
 
 
 def campaign_of(event: Event) -> Campaign | None:
     """The sender's own campaign, completed from the page's URL."""
     url = event["page"].get("url", "")
-    if "?" not in url:
+    if "?" not in url or not _HINT.search(url):
         return event.get("campaign")
     found: Campaign = {}
-    for parameter, value in _split(url)[1]:
+    for parameter, stated in _fields(url):
+        value = stated.strip()
         if parameter in _CAMPAIGN and value:
             found.setdefault(_CAMPAIGN[parameter], value)  # type: ignore[misc]
-        elif parameter in _CLICK_IDS and value:
+        elif parameter in CLICK_IDS and value:
             found.setdefault("click_id", f"{parameter}:{value}")
     return {**found, **event.get("campaign", {})}
 
 
-def _split(url: str) -> tuple[str, list[tuple[str, str]]]:
+def _fields(url: str) -> list[tuple[str, str]]:
     try:
-        parts = urlsplit(url)
-        return parts.path, parse_qsl(parts.query, max_num_fields=200)
+        return parse_qsl(urlsplit(url).query, max_num_fields=200)
     except ValueError:
-        return "", []
+        return []

@@ -68,6 +68,7 @@ class Refusals:
             "reason": "duplicate",
             "source": context.source,
             "received_at": context.received_at,
+            "protocol": context.protocol,
         }
         if receipt.id:
             outcome["id"] = receipt.id

@@ -65,6 +65,7 @@ class Parsed:
     `is_anonymous`: no cookie is read or set. `address`: no more than this is kept of the sender's. `fingerprint`
     (`Request.fingerprint`) of protocols whose events carry no ids: the same one within 2 s is the same events.
     `cookies`: what is kept in the browser beside our own cookie, whenever that is.
+    `is_link`: a person followed a link, which may stand on any page: where it stands is not looked at.
     `is_trial`: the sender asks what would become of them; nothing is stored or counted.
     """
 
@@ -82,6 +83,7 @@ class Parsed:
     address: AddressPolicy | None = None
     fingerprint: bytes = b""
     cookies: tuple[OtherCookie, ...] = ()
+    is_link: bool = False
     is_trial: bool = False
     # Whether `shared` is short enough to be kept with each refused event; unknown until one is refused.
     is_shared_kept: bool | None = None

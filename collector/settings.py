@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -16,6 +17,8 @@ from eventlog.proxies import ProxyHeader
 from eventlog.settings import LogSettings
 from eventlog.topics import MAX_MESSAGE_BYTES
 
+SnowplowPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)+$")]
+_HOST: Final = re.compile(r"[a-z0-9._-]+")
 TcfPurpose = Annotated[int, Field(ge=1, le=24)]
 
 
@@ -201,6 +204,13 @@ class CollectorSettings(LogSettings):
     limits: Limits = Field(Limits(), description="What one request may be.")
     dedup: Dedup = Field(Dedup(), description="How far back an event's id is known.")
     raptor: Raptor = Field(Raptor(), description="Raptor's and Ibexa CDP's tracking.")
+    snowplow_paths: list[SnowplowPath] = Field(
+        default_factory=list, description="Paths of Snowplow's trackers (`postPath`), such as /com.acme/track."
+    )
+    snowplow_redirect_hosts: list[str] | None = Field(
+        None,
+        description="Hosts that `/r/tp2` may lead to, such as shop.example. Default: those of the sources' origins.",
+    )
     trusted_proxies: list[str] = Field(
         default_factory=list, description="Addresses or networks whose word on address and scheme is believed."
     )
@@ -211,6 +221,14 @@ class CollectorSettings(LogSettings):
     )
     geo: Geo = Field(Geo(), description="Where people are.")
     respect_dnt: bool = Field(True, description="Whether DNT: 1 without an explicit choice filters a browser's event.")
+
+    @field_validator("snowplow_redirect_hosts")
+    @classmethod
+    def _hosts(cls, values: list[str] | None) -> list[str] | None:
+        for value in values or ():
+            if not value or not _HOST.fullmatch(value):
+                raise ValueError(f"{value!r} is no host; write shop.example, in lower case, without scheme and path")
+        return values
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from collector.event_time import from_epoch
 from collector.meanings import MIXPANEL, Meaning
+from collector.page import CLICK_IDS
 from collector.sent import Sent
 from collector.stated import path_to, word, words
 from eventlog.errors import Rejected
@@ -32,7 +33,6 @@ _CAMPAIGN: Final = (
 )  # fmt: skip
 _PAGE: Final = (("$current_url", "url"), ("current_page_title", "title"), ("$referrer", "referrer"))
 _CLIENT: Final = (("$os", "os"), ("$browser", "browser"), ("ip", "ip"), ("$ip", "ip"))
-_CLICK_IDS: Final = ("gclid", "fbclid", "msclkid", "dclid", "ttclid")
 _MAX_INSERT_ID: Final = 200
 
 
@@ -151,7 +151,7 @@ def _put_surroundings(event: Event, properties: Mapping[str, Any]) -> None:
     if page := words(_PAGE, properties):
         event["page"] = cast(Page, page)
     campaign = words(_CAMPAIGN, properties)
-    for click in _CLICK_IDS:
+    for click in CLICK_IDS:
         if click in properties and (text := word(properties[click])):
             campaign["click_id"] = f"{click}:{text}"
             break

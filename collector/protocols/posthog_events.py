@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from collector.event_time import from_epoch, read_time
 from collector.meanings import POSTHOG, Meaning
+from collector.page import CLICK_IDS
 from collector.sent import Sent
 from collector.stated import path_to, word
 from eventlog.errors import Rejected
@@ -65,7 +66,6 @@ _CAMPAIGN: Final = (
     ("utm_source", "source"), ("utm_medium", "medium"), ("utm_campaign", "name"), ("utm_term", "term"),
     ("utm_content", "content"),
 )  # fmt: skip
-_CLICK_IDS: Final = ("gclid", "fbclid", "msclkid", "dclid", "ttclid")
 _PAGE: Final = (("$current_url", "url"), ("$pathname", "path"), ("$pageview_id", "view_id"))
 _CLIENT: Final = (
     ("$browser_language", "locale"), ("$timezone", "timezone"), ("$ip", "ip"), ("$raw_user_agent", "user_agent"),
@@ -286,7 +286,7 @@ def _read_surroundings(event: Event, said: _Said) -> None:
     if page:
         event["page"] = cast(Page, page)
     campaign = _texts(_CAMPAIGN, properties)
-    for name in _CLICK_IDS:
+    for name in CLICK_IDS:
         if click := word(properties.get(name)):
             campaign["click_id"] = f"{name}:{click}"
             break

@@ -192,3 +192,44 @@ def test_where_addresses_are_dropped_countries_are_still_known(tmp_path: Path) -
     client = asyncio.run(scenario())["b1"]
     assert client["country"] == "DK"
     assert "ip" not in client
+
+
+def test_jitsus_header_asks_for_less_of_the_address(tmp_path: Path) -> None:
+    async def scenario(ip: str, folder: Path) -> dict[str, dict[str, Any]]:
+        async with running(settings_with(folder, ip=ip)) as one:
+            for policy in ("keep", "stripLastOctet", "remove"):
+                message = {"type": "track", "event": "X", "messageId": policy}
+                headers = browser(x_write_key=BROWSER_KEY, x_ip_policy=policy)
+                await _send(one, "/api/s/track", message, headers)
+            return {
+                event_id: {name: client[name] for name in ("ip", "country") if name in client}
+                for event_id, client in (await _clients(one)).items()
+            }
+
+    removed: dict[str, str] = {}
+    cut = {"ip": "203.0.113.0", "country": "DK"}
+    found = asyncio.run(scenario("keep", tmp_path / "keep"))
+    assert found == {"keep": {"ip": PERSON, "country": "DK"}, "stripLastOctet": cut, "remove": removed}
+    # It never asks for more than the source keeps.
+    found = asyncio.run(scenario("truncate", tmp_path / "truncate"))
+    assert found == {"keep": cut, "stripLastOctet": cut, "remove": removed}
+
+
+def test_snowplows_header_asks_for_nothing_at_all(tmp_path: Path) -> None:
+    schema = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
+
+    async def scenario() -> dict[str, dict[str, Any]]:
+        async with running(settings_with(tmp_path, ip="keep")) as one:
+            for number, more in ((1, {}), (2, {"sp_anonymous": "*"})):
+                event = {"e": "pv", "p": "web", "tv": "js-4.10.1", "aid": BROWSER_KEY, "duid": f"d-{number}",
+                         "eid": f"b153a132-0000-4000-8000-00000000000{number}", "url": f"{ORIGIN}/"}  # fmt: skip
+                body = {"schema": schema, "data": [event]}
+                answer = await one.post("/com.snowplowanalytics.snowplow/tp2", body, browser(**more))
+                assert answer.status_code == 200, answer.text
+                assert ("set-cookie" in answer.headers) is (number == 1)
+            return {event_id[-1]: client for event_id, client in (await _clients(one)).items()}
+
+    clients = asyncio.run(scenario())
+    assert {name: (client.get("ip"), client.get("country")) for name, client in clients.items()} == {
+        "1": (PERSON, "DK"), "2": (None, None),
+    }  # fmt: skip

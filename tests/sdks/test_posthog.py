@@ -240,12 +240,14 @@ def test_a_click_is_told_by_itself(sdk: Web, context: BrowserContext, collector:
 
 
 @pytest.mark.parametrize("sdk", webs(""))
-def test_what_happens_on_leaving_a_page_is_not_lost(sdk: Web, context: BrowserContext, collector: Collector) -> None:
+def test_what_happens_when_a_page_is_closed_is_not_lost(
+    sdk: Web, context: BrowserContext, collector: Collector
+) -> None:
     collector.new()
-    page = sdk.open(context, collector, collector.url)
+    page = sdk._replace(settings={"capture_pageleave": True}).open(context, collector, collector.url)
     page.evaluate(f"posthog.capture('{OWN}')")
-    page.goto("about:blank")
-    assert [event["name"] for event in collector.new(2)] == ["pageview", OWN]
+    page.close(run_before_unload=True)
+    assert [event["name"] for event in collector.new(3)] == ["pageview", OWN, "$pageleave"]
 
 
 @pytest.mark.parametrize("sdk", webs("")[:1])

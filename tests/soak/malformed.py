@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import sys
 import zlib
 from collections.abc import Callable
@@ -10,9 +11,17 @@ from dataclasses import dataclass, field
 from random import Random
 
 import brotli
+import orjson
 
+from collector.decode import BadBody
 from collector.openapi import READS
+from collector.protocols import segment
 from collector.protocols.segment import PATHS
+from collector.routes import Routes
+from collector.sent import Sent
+from collector.settings import CollectorSettings
+from tests.collector.parsing import parsed_of
+from tests.collector.test_routes import bodies
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -37,6 +46,25 @@ NAMES = (
     "library", "version", "sessionId", "locale", "x", "", "a.b", "a[0]", "\u00e9\U0001f6b2",
 )  # fmt: skip
 EVENTS = ("Product Viewed", "Order Completed", "Cart Viewed", "search", "consent", "reset", "logout", "Own", "", " ")
+# The other protocols' ways in, and what their senders send to one or another of them.
+FOREIGN = [
+    (method.encode(), re.sub(r"\{\w+\}", "12345", found.route.path))
+    for found in Routes(CollectorSettings()).all
+    if found.route.reply is None and found.family is not segment
+    for method in found.route.methods
+]
+SHAPES = [(query.encode(), body if isinstance(body, bytes) else orjson.dumps(body)) for query, body in bodies()]
+
+
+def _is_read(method: bytes, path: str, query: bytes, body: bytes) -> bool:
+    try:
+        return any(isinstance(one, Sent) for one in parsed_of(path, body, method=method.decode(), query=query).events)
+    except BadBody:
+        return False
+
+
+# By place in FOREIGN, the shapes that are right there.
+FITTING = [[shape for shape in SHAPES if _is_read(method, path, *shape)] for method, path in FOREIGN]
 METHODS = (b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"POST", b"TRACE", b"PROPFIND")
 HEADERS = (
     b"Cookie: tw_id=a.\xb2; x=%C2%B2", b"Cookie: tw_id=%FF.1; =;;", b"Authorization: Basic \xff==", b"Authorization: x",
@@ -57,6 +85,8 @@ class Request:
     headers: list[bytes] = field(default_factory=list)
     body: bytes = b""
     must_keep: list[str] = field(default_factory=list)
+    # Whether it is of our own dialect, whose answers tell what became of each event.
+    is_ours: bool = True
     # Whether it is HTTP at all, so that an answer is due.
     is_http: bool = True
 
@@ -73,11 +103,11 @@ class Malformed:
 
     def request(self) -> Request:
         drawn = self.random.random()
-        if drawn < 0.4:
+        if drawn < 0.3:
             return self._beside_good_ones()
-        if drawn < 0.9:
+        if drawn < 0.6:
             return self._mutated()
-        return self._odd()
+        return self._foreign() if drawn < 0.9 else self._odd()
 
     def _beside_good_ones(self) -> Request:
         # A mutation makes no other request's id of such ones.
@@ -110,6 +140,24 @@ class Malformed:
             self._mutate(data)
             request.body = bytes(data)
         return request
+
+    def _foreign(self) -> Request:
+        """Another protocol's body, or one of its shape, at any protocol's path."""
+        at = self.random.randrange(len(FOREIGN))
+        method, path = FOREIGN[at]
+        query, body = self.random.choice((self.random.random() > 0.2 and FITTING[at]) or SHAPES)
+        parts = bytearray(query), bytearray(body)
+        if self.random.random() < 0.3 and body:
+            parts = parts[0], bytearray(b"[%s,%s]" % (body, self._message()))
+        for data in parts:
+            for _ in range(self.random.choice((0, 1, 1, 4)) if data else 0):
+                self._mutate(data)
+        # What no line of a request may hold goes by; what else is no ASCII stays.
+        asked = bytes(parts[0]).translate(None, b"#" + bytes(range(33)) + b"\x7f")
+        target = path.encode() + (b"?" + asked if asked else b"")
+        headers = [] if self.random.random() < 0.1 else [b"X-Write-Key: sk_shop"]
+        request = Request(method, target, headers, bytes(parts[1]), is_ours=False)
+        return self._packed(request) if self.random.random() < 0.2 else request
 
     def _odd(self) -> Request:
         paths = [

@@ -27,7 +27,7 @@ class Tally:
         self.statuses[status] += 1
         if status >= 500 or (status == 0 and request.is_http):
             self.problems.append(f"{status}: {request.bytes()[:2000]!r} -> {body[:300]!r}")
-        taken = status == 200 and request.method == b"POST"
+        taken = status == 200 and request.method == b"POST" and request.is_ours
         receipts: list[dict[str, Any]] = json.loads(body)["receipts"] if taken else []
         accepted = {one["id"] for one in receipts if one["status"] == "accepted"}
         self.receipts.update(one["status"] for one in receipts)

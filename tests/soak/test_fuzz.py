@@ -15,6 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector.protocols import segment
+from eventlog.event import EVENT
 from eventlog.topics import REJECTED
 from tests.collector.test_canonical import contexts, messages, times, values
 from tests.soak.malformed import Malformed, Request
@@ -53,13 +55,20 @@ def fuzz(folder: Path, bodies: int) -> None:
     # Not everything is refused, nor accepted: the bodies reach the code.
     assert tally.statuses.keys() >= {200, 400, 404, 405}
     assert tally.receipts.keys() >= {"accepted", "rejected"}
-    events = stored(config)
+    everything = stored(config)
+    events = [event for event in everything if event["protocol"] in segment.PROTOCOLS]
     assert {event["id"] for event in events} == tally.accepted
     assert len(events) == tally.receipts["accepted"]
-    others = [one for one in stored(config, REJECTED) if one["reason"] not in WHOLE]
+    outcomes = [one for one in stored(config, REJECTED) if one["reason"] not in WHOLE]
+    others = [one for one in outcomes if one["protocol"] in segment.PROTOCOLS]
     assert len(others) == tally.receipts.total() - tally.receipts["accepted"]
     assert all(one["reason"] and one.get("path") for one in others if one["status"] == "rejected")
-    assert_law_holds(config, len(events))
+    # Other protocols' answers tell no ids, but what is in the topics is an event, or has a reason.
+    assert {event["protocol"] for event in everything} >= {"mixpanel", "posthog", "ga4", "raptor"}
+    for event in everything:
+        EVENT.validate_python({name: value for name, value in event.items() if name not in ("partition", "offset")})
+    assert all(one["reason"] for one in outcomes)
+    assert_law_holds(config, len(everything))
 
 
 def assert_law_holds(config: Path, accepted: int) -> None:
