@@ -1,4 +1,4 @@
-"""SDKs whose messages are Segment's: their scripts for servers, what of their visit must be in the log, and the docs'."""
+"""SDKs whose messages are Segment's: their scripts, what of a visit must be in the log, and what their docs show."""
 
 from __future__ import annotations
 
