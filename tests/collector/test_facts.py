@@ -213,3 +213,23 @@ def test_jitsus_header_asks_for_less_of_the_address(tmp_path: Path) -> None:
     # It never asks for more than the source keeps.
     found = asyncio.run(scenario("truncate", tmp_path / "truncate"))
     assert found == {"keep": cut, "stripLastOctet": cut, "remove": removed}
+
+
+def test_snowplows_header_asks_for_nothing_at_all(tmp_path: Path) -> None:
+    schema = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
+
+    async def scenario() -> dict[str, dict[str, Any]]:
+        async with running(settings_with(tmp_path, ip="keep")) as one:
+            for number, more in ((1, {}), (2, {"sp_anonymous": "*"})):
+                event = {"e": "pv", "p": "web", "tv": "js-4.10.1", "aid": BROWSER_KEY, "duid": f"d-{number}",
+                         "eid": f"b153a132-0000-4000-8000-00000000000{number}", "url": f"{ORIGIN}/"}  # fmt: skip
+                body = {"schema": schema, "data": [event]}
+                answer = await one.post("/com.snowplowanalytics.snowplow/tp2", body, browser(**more))
+                assert answer.status_code == 200, answer.text
+                assert ("set-cookie" in answer.headers) is (number == 1)
+            return {event_id[-1]: client for event_id, client in (await _clients(one)).items()}
+
+    clients = asyncio.run(scenario())
+    assert {name: (client.get("ip"), client.get("country")) for name, client in clients.items()} == {
+        "1": (PERSON, "DK"), "2": (None, None),
+    }  # fmt: skip
