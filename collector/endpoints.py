@@ -18,7 +18,7 @@ from collector.cors import Answer, cors_headers
 from collector.decode import BadBody
 from collector.dedup import Dedup
 from collector.geo import Countries
-from collector.identity import expire_cookie, is_due, keep_cookie, read_cookie, set_cookie
+from collector.identity import expire_cookie, is_due, keep_cookie, read_cookie, set_cookie, visitor_of_day
 from collector.intake import Context, Receipt, Taken, Topics, intake
 from collector.protocols import OF_PROTOCOL, Family, family_of, parse
 from collector.rates import Rate, limited_as
@@ -176,6 +176,8 @@ class Intake:
         # Who asks to be kept from is not looked up either.
         countries = None if parsed.is_anonymous or parsed.address == "drop" else self.countries
         now = now_ms()
+        if parsed.is_cookieless:
+            cookie_id = visitor_of_day((grant.name, address, agent or ""), now, self.secret)
         if parsed.received_at and grant.server and source.allow_received_at:
             now = _stated(parsed.received_at, now)
         return Context(

@@ -1,7 +1,9 @@
-"""The first-party cookie: read, adopt, renew, expire. Its value is `<anonymous id>.<day it was set>`."""
+"""The first-party cookie: read, adopt, renew, expire. Its value is `<anonymous id>.<day it was set>`. And who a visitor
+is where none is wanted."""
 
 from __future__ import annotations
 
+import hmac
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -41,6 +43,13 @@ def keep_cookie(name: str, value: str, seconds: int, cookie: Cookie, secure: boo
     """A Set-Cookie value of a cookie beside ours, with our attributes; 0 seconds take it away."""
     written = quote(value, safe=_PLAIN) if seconds else ""
     return _attributes(f"{name}={written}; Max-Age={seconds}", cookie, secure)
+
+
+def visitor_of_day(who: tuple[str, ...], now: int, secret: bytes) -> str:
+    """An anonymous id of source, address and user agent, the same until midnight UTC; `now` in ms. Who does not
+    have the secret learns nothing from it, nor from two days' whether they are one visitor's."""
+    told = "\n".join((str(now // DAY_MS), *who))
+    return "day-" + hmac.digest(secret, f"visitor:{told}".encode("utf-8", "replace"), "sha256").hex()[:32]
 
 
 def is_due(set_on: int, now: int) -> bool:

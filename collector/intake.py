@@ -73,6 +73,7 @@ def intake(parsed: Parsed, context: Context) -> Taken:
     # Our tracker cannot read its HttpOnly cookie, so the cookie wins; for other SDKs it only fills gaps.
     first = context.cookie_id if parsed.protocol == "trackway" else None
     last = context.cookie_id
+    without_cookie = parsed.is_anonymous or parsed.is_cookieless
     # Taken out of their list one by one: an event's values take five times the memory of its record.
     waiting = parsed.events[::-1]
     parsed.events.clear()
@@ -95,7 +96,7 @@ def intake(parsed: Parsed, context: Context) -> Taken:
         if event["name"] == "reset":
             # The reset itself belongs to the old id; what follows to the new one that the client proposes.
             first = last = None
-        if receipt.status == "accepted" and not (context.server_key or sent.server_side or parsed.is_anonymous):
+        if receipt.status == "accepted" and not (context.server_key or sent.server_side or without_cookie):
             _keep_cookie(taken, event)
     return taken
 

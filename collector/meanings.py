@@ -102,3 +102,6 @@ RAPTOR: Final[dict[str, Meaning]] = _OURS | {
     "setruid": Meaning("identify"),
     "setemailmarketingid": Meaning("identify"),
 }
+
+# Of Plausible and Umami, whose users name their goals themselves: Segment's names, and what both call a purchase.
+GOALS: Final[dict[str, Meaning]] = SEGMENT | {"pageview": Meaning("pageview"), "purchase": Meaning("buy")}

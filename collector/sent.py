@@ -64,6 +64,7 @@ class Parsed:
 
     `is_anonymous`: no cookie is read or set. `address`: no more than this is kept of the sender's. `fingerprint`
     (`Request.fingerprint`) of protocols whose events carry no ids: the same one within 2 s is the same events.
+    `is_cookieless`: neither is a cookie, and the visitor is whoever has the same address and user agent on that day.
     `cookies`: what is kept in the browser beside our own cookie, whenever that is.
     `is_link`: a person followed a link, which may stand on any page: where it stands is not looked at.
     `is_trial`: the sender asks what would become of them; nothing is stored or counted.
@@ -82,6 +83,7 @@ class Parsed:
     is_anonymous: bool = False
     address: AddressPolicy | None = None
     fingerprint: bytes = b""
+    is_cookieless: bool = False
     cookies: tuple[OtherCookie, ...] = ()
     is_link: bool = False
     is_trial: bool = False

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from collector.protocols import cloudevents, ga4, jitsu, mixpanel, posthog, raptor, rudderstack, segment, snowplow
+from collector.protocols import (
+    cloudevents,
+    ga4,
+    jitsu,
+    mixpanel,
+    plausible,
+    posthog,
+    raptor,
+    rudderstack,
+    segment,
+    snowplow,
+    umami,
+)
 from collector.request import Request
 from collector.route import Reply, Route
 from collector.sent import Parsed, Refused, Sent
@@ -44,7 +56,7 @@ class Family(Protocol):
 
 
 FAMILIES: Final[tuple[Family, ...]] = (
-    segment, rudderstack, jitsu, posthog, mixpanel, ga4, cloudevents, raptor, snowplow,
+    segment, rudderstack, jitsu, posthog, mixpanel, ga4, cloudevents, raptor, snowplow, plausible, umami,
 )  # fmt: skip
 
 OF_PROTOCOL: Final[dict[str, Family]] = {name: family for family in FAMILIES for name in family.PROTOCOLS}

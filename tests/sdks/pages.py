@@ -73,6 +73,9 @@ class Pages:
         if path in self._pages:
             return "text/html; charset=utf-8", self._pages[path].encode()
         file = HERE / "node" / path.removeprefix("/sdk/")
+        if not file.suffix:
+            # Some packages' modules name each other as bundlers understand it.
+            file = file.with_suffix(".js")
         if path.startswith("/sdk/") and ".." not in path and file.is_file():
             return mimetypes.guess_type(file.name)[0] or "application/octet-stream", file.read_bytes()
         return None
