@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.sdks.conftest import Collector
-from tests.sdks.running import HERE, node, python
-from tests.sdks.visit import EMAIL, GIVEN, GROUP, NAME, OWN, TEXT, USER, check_numbered, check_purchase, only
+from tests.sdks.running import node, python
+from tests.sdks.visit import (
+    GIVEN,
+    GROUP,
+    OWN,
+    TEXT,
+    USER,
+    check_numbered,
+    check_person,
+    check_purchase,
+    only,
+)
 
 pytestmark = pytest.mark.sdks
 # None of them sends again.
@@ -59,11 +66,7 @@ def test_a_visit_lands_once_and_as_what_it_is(package: Package, mode: str, colle
     own = only(events, OWN)
     assert own["anonymous_id"] == "anon-1"
     assert own["properties"] == {"text": TEXT, "n": package.largest, "note": TEXT, "source": package.source}
-    alias = only(events, "alias")
-    assert (alias["user_id"], alias["previous_id"]) == (USER, "anon-1")
-    identify = only(events, "identify")
-    assert identify["traits"] == {"email": EMAIL, "name": NAME}
-    assert (identify["user_id"], identify["identifiers"]) == (USER, {"email": EMAIL})
+    check_person(events)
     group = only(events, "group")
     assert (group["user_id"], group["group_id"], group["traits"]) == (USER, GROUP, {"plan": "pro"})
     check_purchase(only(events, "buy"))
@@ -74,20 +77,3 @@ def test_a_batch_of_250_at_the_path_of_another_protocol(package: Package, collec
     collector.new()
     assert package.send(collector, count=250, path="/v1/batch") == [200]
     check_numbered(collector.new(250), 250)
-
-
-@pytest.mark.parametrize(
-    ("language", "command"),
-    [
-        ("python", [str(HERE / "python/cloudevents/.venv/bin/python"), "-"]),
-        ("js", ["node", "--input-type=module"]),
-    ],
-    ids=["python", "js"],
-)
-def test_what_the_docs_show_works(language: str, command: list[str], collector: Collector) -> None:
-    (code,) = re.findall(rf"```{language}\n(.*?)```", Path("docs/protocols/cloudevents.md").read_text(), re.DOTALL)
-    collector.new()
-    code = code.replace("http://127.0.0.1:8080", collector.url)
-    subprocess.run(command, input=code, text=True, check=True, timeout=60, cwd=HERE / "node/cloudevents")
-    (event,) = collector.new(1)
-    assert (event["name"], event["user_id"], event["items"][0]["price"]) == ("visit", "4711", "89.9")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.sdks.conftest import Collector
-from tests.sdks.running import HERE, python
+from tests.sdks.running import python
 from tests.sdks.visit import (
     CURRENCY,
     EMAIL,
@@ -131,16 +130,6 @@ def test_hits_of_a_page_land_once(way: str, context: BrowserContext, collector: 
     bought = only(found, "buy")
     assert bought["id"] == f"purchase-{order}"
     check_order(bought, order)
-
-
-def test_what_the_docs_show_works(collector: Collector) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", Path("docs/protocols/ga4.md").read_text(), re.DOTALL)
-    collector.new()
-    code = code.replace("http://127.0.0.1:8080", collector.url)
-    command = [str(HERE / "python/ga4/.venv/bin/python"), "-"]
-    subprocess.run(command, input=code, text=True, check=True, timeout=60)
-    (event,) = collector.new(1)
-    assert (event["name"], event["items"][0]["price"]) == ("visit", "89.9")
 
 
 def test_the_settings_the_docs_show_name_the_measurement_id(collector: Collector) -> None:

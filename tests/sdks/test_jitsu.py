@@ -3,15 +3,13 @@ sends one message a request and nothing again."""
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.sdks.conftest import Collector
-from tests.sdks.running import HERE, node
-from tests.sdks.segment_visit import check_shown, shown
+from tests.sdks.running import node
 from tests.sdks.visit import EMAIL, GIVEN, GROUP, NAME, OWN, TEXT, USER, check_numbered, check_purchase, only
 
 pytestmark = pytest.mark.sdks
@@ -85,13 +83,3 @@ def test_a_visit_in_a_browser_and_250_events_land_once(context: BrowserContext, 
     check_visit(events, visitor)
     page.evaluate("async () => { for (let n = 0; n < 250; n++) await jitsu.track('Read', {n}) }")
     check_numbered(collector.new(250), 250)
-
-
-def test_what_the_docs_show_works(collector: Collector) -> None:
-    code = shown("jitsu.md", "js", collector)
-    collector.new()
-    command = ["node", "--input-type=module"]
-    subprocess.run(command, input=code, text=True, check=True, timeout=60, cwd=HERE / "node/jitsu")
-    event = only(collector.new(2), "visit")
-    assert event["user_id"] == "4711"
-    check_shown(event)

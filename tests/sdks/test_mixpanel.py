@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
@@ -15,6 +12,7 @@ from playwright.sync_api import BrowserContext, Page
 from tests.sdks.conftest import Collector
 from tests.sdks.lossy import losing
 from tests.sdks.running import HERE, node, python
+from tests.sdks.shown import shown
 from tests.sdks.visit import EMAIL, GIVEN, GROUP, NAME, OWN, TEXT, USER, check_numbered, check_purchase, only
 from tests.services.broker import make_certificates
 
@@ -221,34 +219,8 @@ def test_250_events_of_a_browser_sent_again_count_once(sdk: Web, context: Browse
         assert len(proxy.seen) > 5
 
 
-@pytest.mark.parametrize(
-    ("fence", "command"),
-    [
-        ("python", [str(HERE / "python/mixpanel/.venv/bin/python"), "-"]),
-        ("js\nimport ", ["node", "--input-type=module"]),
-    ],
-    ids=["python", "js"],
-)
-def test_what_the_docs_show_works(fence: str, command: list[str], collector: Collector) -> None:
-    collector.new()
-    code = shown(fence, collector)
-    subprocess.run(command, input=code, text=True, check=True, timeout=60, cwd=HERE / "node/mixpanel")
-    (event,) = collector.new(1)
-    assert (event["name"], event["user_id"], event["items"][0]["price"]) == ("visit", "4711", "89.9")
-
-
 def test_what_the_docs_show_for_pages_works(context: BrowserContext, collector: Collector) -> None:
     collector.new()
-    page = Web("mixpanel", 1, {}).open(context, collector, "", shown("js\nmixpanel.", collector))
+    page = Web("mixpanel", 1, {}).open(context, collector, "", shown("mixpanel.md", "js\nmixpanel.", collector))
     page.evaluate("mixpanel.track('Product Viewed', {product_id: 'SKU-1'}, {send_immediately: true})")
     assert only(collector.new(1), "visit")["items"] == [{"product_id": "SKU-1"}]
-
-
-def shown(fence: str, collector: Collector) -> str:
-    """The code of the page that begins so, for this collector."""
-    page = Path("docs/protocols/mixpanel.md").read_text()
-    (found,) = re.findall(rf"```({re.escape(fence)}.*?)```", page, re.DOTALL)
-    code: str = found.partition("\n")[2]
-    return code.replace("http://127.0.0.1:8080", collector.url).replace(
-        "127.0.0.1:8080", urlsplit(collector.url).netloc
-    )

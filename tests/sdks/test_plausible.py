@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.sdks.conftest import Collector
-from tests.sdks.segment_visit import shown
+from tests.sdks.shown import shown
 from tests.sdks.visit import GIVEN, OWN, TEXT, check_numbered, check_purchase, only
 
 pytestmark = pytest.mark.sdks

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,7 +11,20 @@ from playwright.sync_api import BrowserContext, Page
 from tests.sdks.conftest import Collector
 from tests.sdks.lossy import losing
 from tests.sdks.running import HERE, node, python
-from tests.sdks.visit import EMAIL, GIVEN, GROUP, NAME, OWN, TEXT, USER, check_numbered, check_purchase, only
+from tests.sdks.shown import shown
+from tests.sdks.visit import (
+    EMAIL,
+    GIVEN,
+    GROUP,
+    NAME,
+    OWN,
+    TEXT,
+    USER,
+    check_numbered,
+    check_person,
+    check_purchase,
+    only,
+)
 
 pytestmark = pytest.mark.sdks
 NO_RETRY = ("identify", "purchase", "page", "alias", "group", "text", "batch")
@@ -80,11 +90,7 @@ def test_a_visit_lands_once_and_as_what_it_is(sdk: Server, collector: Collector)
     own = only(events, OWN)
     assert own["properties"] == {"text": TEXT, "n": sdk.largest, "distinct_id": "anon-1"}
     assert not {"user_id", "anonymous_id"} & own.keys()
-    alias = only(events, "alias")
-    assert (alias["user_id"], alias["previous_id"]) == (USER, "anon-1")
-    identify = only(events, "identify")
-    assert identify["traits"] == {"email": EMAIL, "name": NAME}
-    assert (identify["user_id"], identify["identifiers"]) == (USER, {"email": EMAIL})
+    check_person(events)
     group = only(events, "group")
     assert (group["group_id"], group["traits"], "user_id" in group) == (GROUP, {"plan": "pro"}, False)
     bought = only(events, "buy")
@@ -277,33 +283,9 @@ def test_250_events_of_an_older_browser_sdk_land_once_each(
 # --- The docs ---------------------------------------------------------------------------------------------------------
 
 
-def shown(fence: str, collector: Collector) -> str:
-    """The code of the page that begins so, for this collector."""
-    page = Path("docs/protocols/posthog.md").read_text()
-    (found,) = re.findall(rf"```({re.escape(fence)}.*?)```", page, re.DOTALL)
-    code: str = found.partition("\n")[2]
-    return code.replace("http://127.0.0.1:8080", collector.url)
-
-
-@pytest.mark.parametrize(
-    ("fence", "command"),
-    [
-        ("python", [str(HERE / "python/posthog/.venv/bin/python"), "-"]),
-        ("js\nimport { PostHog", ["node", "--input-type=module"]),
-    ],
-    ids=["python", "js"],
-)
-def test_what_the_docs_show_works(fence: str, command: list[str], collector: Collector) -> None:
-    collector.new()
-    code = shown(fence, collector)
-    subprocess.run(command, input=code, text=True, check=True, timeout=60, cwd=HERE / "node/posthog")
-    event = only(collector.new(1), "visit")
-    assert (event["user_id"], event["items"][0]["price"]) == ("4711", "89.9")
-
-
 def test_what_the_docs_show_for_pages_works(context: BrowserContext, collector: Collector) -> None:
     collector.new()
-    code = shown("js\nimport posthog", collector).replace("'posthog-js'", f"'{NOW[1]}'")
+    code = shown("posthog.md", "js\nimport posthog", collector).replace("'posthog-js'", f"'{NOW[1]}'")
     page = context.new_page()
     page.goto(collector.pages.put("/docs", f'<script type="module">{code}</script>'))
     assert only(collector.new(1), "pageview")["page"]["url"] == page.url

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.sdks.conftest import Collector
+from tests.sdks.shown import shown
 from tests.sdks.visit import EMAIL, PRODUCTS, TEXT, USER, only
 
 pytestmark = pytest.mark.sdks
@@ -116,9 +115,8 @@ def test_the_hybrid_mode_knows_its_visitor_by_cookies_no_script_can_read(
 
 
 def test_what_the_docs_show_works(collector: Collector, context: BrowserContext) -> None:
-    (code,) = re.findall(r"```js\n(.*?)```", Path("docs/protocols/raptor.md").read_text(), re.DOTALL)
+    code = shown("raptor.md", "js", collector)
     collector.new()
-    code = code.replace("http://127.0.0.1:8080", collector.url)
     context.new_page().goto(collector.pages.put("/raptor-docs.html", f"<script>{code}</script>"))
     (event,) = collector.new(1)
     assert (event["name"], event["user_id"], event["items"][0]["price"]) == ("visit", "4711", "89.9")

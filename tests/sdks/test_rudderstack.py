@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
 import pytest
@@ -11,15 +10,15 @@ from playwright.sync_api import BrowserContext, Page
 
 from tests.sdks.conftest import Collector
 from tests.sdks.lossy import losing
-from tests.sdks.running import HERE
-from tests.sdks.segment_visit import ALL, Server, check_retries, check_shown, check_visit, shown
+from tests.sdks.segment_visit import ALL, Server, check_retries, check_visit
+from tests.sdks.shown import check_shown, shown
 from tests.sdks.visit import EMAIL, GIVEN, GROUP, NAME, OWN, TEXT, USER, check_numbered, check_purchase, only
 
 pytestmark = pytest.mark.sdks
 SERVERS = [
-    pytest.param(Server("Python", "rudderstack", "analytics-python", 2**53 + 1), id="python",
+    pytest.param(Server("rudderstack", "analytics-python", 2**53 + 1, "rudderstack.analytics.client"), id="python",
                  marks=pytest.mark.sdk("rudder-sdk-python", "2.1.9", "Python", ALL)),
-    pytest.param(Server("Node.js", "rudderstack", "analytics-node", 2**53 - 1), id="node",
+    pytest.param(Server("rudderstack", "analytics-node", 2**53 - 1), id="node",
                  marks=pytest.mark.sdk("@rudderstack/rudder-sdk-node", "3.0.13", "Node.js", ALL)),
 ]  # fmt: skip
 _BROWSER = pytest.mark.sdk("@rudderstack/analytics-js", "3.34.1", "browser", ALL)
@@ -101,20 +100,6 @@ def test_events_of_a_browser_sent_again_count_once(
         page.evaluate("(count) => { for (let n = 0; n < count; n++) rudder.track('Read', {n}) }", count)
         check_numbered(collector.new(count, 60), count)
     assert [one.status for one in proxy.seen].count(503) == 2
-
-
-@pytest.mark.parametrize(
-    ("language", "command"),
-    [("python", [str(HERE / "python/rudderstack/.venv/bin/python"), "-"]), ("js", ["node", "--input-type=module"])],
-    ids=["python", "js"],
-)
-def test_what_the_docs_show_works(language: str, command: list[str], collector: Collector) -> None:
-    code = shown("rudderstack.md", language, collector)
-    collector.new()
-    subprocess.run(command, input=code, text=True, check=True, timeout=60, cwd=HERE / "node/rudderstack")
-    (event,) = collector.new(1)
-    assert event["user_id"] == "4711"
-    check_shown(event)
 
 
 def test_what_the_docs_show_for_pages_works(context: BrowserContext, collector: Collector) -> None:

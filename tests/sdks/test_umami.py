@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.sdks.conftest import ALIASES, Collector
-from tests.sdks.running import HERE, node
-from tests.sdks.segment_visit import check_shown, shown
+from tests.sdks.running import node
 from tests.sdks.visit import EMAIL, GIVEN, NAME, OWN, TEXT, USER, check_numbered, check_purchase, only
 
 pytestmark = pytest.mark.sdks
@@ -90,11 +88,3 @@ def test_250_events_of_a_browser_land_once(context: BrowserContext, collector: C
     page = opened(context, collector, "/umami-again")
     page.evaluate("Promise.all(Array.from({length: 250}, (_, n) => umami.track('Read', {n})))")
     check_numbered(collector.new(251), 250)
-
-
-def test_what_the_docs_show_works(collector: Collector) -> None:
-    code = shown("umami.md", "js", collector)
-    collector.new()
-    command = ["node", "--input-type=module"]
-    subprocess.run(command, input=code, text=True, check=True, timeout=60, cwd=HERE / "node/umami")
-    check_shown(only(collector.new(1), "visit"))

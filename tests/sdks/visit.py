@@ -51,6 +51,15 @@ def check_purchase(event: dict[str, Any]) -> None:
     assert event["items"][0]["name"] == TEXT
 
 
+def check_person(events: list[dict[str, Any]]) -> None:
+    """Who was `anon-1` is the user, and what is known of the user."""
+    alias = only(events, "alias")
+    assert (alias["user_id"], alias["previous_id"]) == (USER, "anon-1")
+    identify = only(events, "identify")
+    assert identify["traits"] == {"email": EMAIL, "name": NAME}
+    assert (identify["user_id"], identify["identifiers"]) == (USER, {"email": EMAIL})
+
+
 def check_numbered(events: list[dict[str, Any]], count: int, name: str = "Read") -> None:
     """`count` events named so, whose property `n` counts them from 0: each once."""
     found = Counter(str(one["properties"]["n"]) for one in events if one["name"] == name)

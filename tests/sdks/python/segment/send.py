@@ -1,15 +1,15 @@
-"""Sends a visit, or so many events, by segment-analytics-python; prints what the SDK says of it.
+"""Sends a visit, or so many events, by an SDK for Python whose calls are Segment's; prints what the SDK says of it.
 
-stdin: {"url", "key", "count", …}; stdout: {"sent": number of messages the SDK took, "failures": [text]}.
+stdin: {"url", "key", "module", "options", "count", …}: the module its Client is in, and what Client is given beside.
+stdout: {"sent": number of messages the SDK took, "failures": [text]}.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from typing import Any
-
-from segment.analytics import Client
 
 
 def main() -> None:
@@ -19,7 +19,8 @@ def main() -> None:
     def failed(error: Exception, _: Any) -> None:
         failures.append(str(error))
 
-    client = Client(given["key"], host=given["url"], gzip=True, upload_size=250, on_error=failed)
+    module = importlib.import_module(given["module"])
+    client = module.Client(given["key"], host=given["url"], on_error=failed, **given["options"])
     sent = send_many(client, given) if given.get("count") else send_visit(client, given)
     client.flush()
     client.join()
