@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from collector.stated import word, words
 from eventlog.event import Campaign, Event, Page
 
 _MASK: Final = "***"
@@ -63,6 +65,16 @@ def campaign_of(event: Event) -> Campaign | None:
         elif parameter in CLICK_IDS and value:
             found.setdefault("click_id", f"{parameter}:{value}")
     return {**found, **event.get("campaign", {})}
+
+
+def campaign_in(properties: Mapping[str, Any]) -> Campaign:
+    """The campaign that is stated in properties named as parameters of a URL are."""
+    found: Campaign = words(tuple(_CAMPAIGN.items()), properties)  # type: ignore[assignment]
+    for name in CLICK_IDS:
+        if click := word(properties.get(name)):
+            found["click_id"] = f"{name}:{click}"
+            break
+    return found
 
 
 def _fields(url: str) -> list[tuple[str, str]]:

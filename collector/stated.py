@@ -17,6 +17,12 @@ def words(fields: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> dic
     return {ours: text for theirs, ours in fields if (text := word(values.get(theirs)))}
 
 
+def screen_in(values: Mapping[str, Any]) -> str | None:
+    """`1280x720`, of those who state both sides of the screen as PostHog and Mixpanel do."""
+    width, height = values.get("$screen_width"), values.get("$screen_height")
+    return f"{width}x{height}" if type(width) is int and type(height) is int else None
+
+
 def path_to(path: str, name: str) -> str:
     """The path of `name` in what stands at `path`, which is empty for a body that is the one message."""
     return f"{path}.{name}" if path else name

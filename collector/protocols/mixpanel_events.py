@@ -8,11 +8,11 @@ from typing import Any, Final, cast
 
 from collector.event_time import from_epoch
 from collector.meanings import MIXPANEL, Meaning
-from collector.page import CLICK_IDS
+from collector.page import campaign_in
 from collector.sent import Sent
-from collector.stated import path_to, word, words
+from collector.stated import path_to, screen_in, word, words
 from eventlog.errors import Rejected
-from eventlog.event import Campaign, Client, Event, Library, Page
+from eventlog.event import Client, Event, Library, Page
 from eventlog.identifiers import text_of
 
 _DEVICE: Final = "$device:"
@@ -27,10 +27,6 @@ _LIFTED: Final = frozenset((
 _OF_IDENTITIES: Final = _LIFTED | {
     "alias", "$anon_distinct_id", "$anon_id", "$identified_id", "$distinct_ids",
 }  # fmt: skip
-_CAMPAIGN: Final = (
-    ("utm_source", "source"), ("utm_medium", "medium"), ("utm_campaign", "name"), ("utm_term", "term"),
-    ("utm_content", "content"),
-)  # fmt: skip
 _PAGE: Final = (("$current_url", "url"), ("current_page_title", "title"), ("$referrer", "referrer"))
 _CLIENT: Final = (("$os", "os"), ("$browser", "browser"), ("ip", "ip"), ("$ip", "ip"))
 _MAX_INSERT_ID: Final = 200
@@ -150,16 +146,10 @@ def _put_surroundings(event: Event, properties: Mapping[str, Any]) -> None:
         event["library"] = library
     if page := words(_PAGE, properties):
         event["page"] = cast(Page, page)
-    campaign = words(_CAMPAIGN, properties)
-    for click in CLICK_IDS:
-        if click in properties and (text := word(properties[click])):
-            campaign["click_id"] = f"{click}:{text}"
-            break
-    if campaign:
-        event["campaign"] = cast(Campaign, campaign)
+    if campaign := campaign_in(properties):
+        event["campaign"] = campaign
     client = words(_CLIENT, properties)
-    width, height = properties.get("$screen_width"), properties.get("$screen_height")
-    if type(width) is int and type(height) is int:
-        client["screen"] = f"{width}x{height}"
+    if screen := screen_in(properties):
+        client["screen"] = screen
     if client:
         event["client"] = cast(Client, client)

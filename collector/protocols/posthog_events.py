@@ -13,11 +13,11 @@ from typing import Any, Final, NamedTuple, cast
 
 from collector.event_time import from_epoch, read_time
 from collector.meanings import POSTHOG, Meaning
-from collector.page import CLICK_IDS
+from collector.page import campaign_in
 from collector.sent import Sent
-from collector.stated import path_to, word
+from collector.stated import path_to, screen_in, word, words
 from eventlog.errors import Rejected
-from eventlog.event import Campaign, Client, Event, Kind, Library, Page
+from eventlog.event import Client, Event, Kind, Library, Page
 from eventlog.identifiers import text_of
 from eventlog.timestamps import format_ms
 
@@ -62,10 +62,6 @@ _OF_ITSELF: Final[dict[str, tuple[str, ...]]] = {
 }
 _OF_AI: Final = (*_GROUPS, "$ai_")
 _NOT_PROPERTIES: Final = frozenset(("distinct_id", "token"))
-_CAMPAIGN: Final = (
-    ("utm_source", "source"), ("utm_medium", "medium"), ("utm_campaign", "name"), ("utm_term", "term"),
-    ("utm_content", "content"),
-)  # fmt: skip
 _PAGE: Final = (("$current_url", "url"), ("$pathname", "path"), ("$pageview_id", "view_id"))
 _CLIENT: Final = (
     ("$browser_language", "locale"), ("$timezone", "timezone"), ("$ip", "ip"), ("$raw_user_agent", "user_agent"),
@@ -276,7 +272,7 @@ def _read_traits(event: Event, said: _Said, path: str) -> None:
 def _read_surroundings(event: Event, said: _Said) -> None:
     """The page, the campaign, the device and the session."""
     properties = said.properties
-    page = _texts(_PAGE, properties)
+    page = words(_PAGE, properties)
     title = word(properties.get("$title")) or (word(properties.get("title")) if event["kind"] == "page" else None)
     if title:
         page["title"] = title
@@ -285,27 +281,16 @@ def _read_surroundings(event: Event, said: _Said) -> None:
         page["referrer"] = referrer
     if page:
         event["page"] = cast(Page, page)
-    campaign = _texts(_CAMPAIGN, properties)
-    for name in CLICK_IDS:
-        if click := word(properties.get(name)):
-            campaign["click_id"] = f"{name}:{click}"
-            break
-    if campaign:
-        event["campaign"] = cast(Campaign, campaign)
-    client = _texts(_CLIENT, properties)
-    width, height = properties.get("$screen_width"), properties.get("$screen_height")
-    if type(width) is int and type(height) is int:
-        client["screen"] = f"{width}x{height}"
+    if campaign := campaign_in(properties):
+        event["campaign"] = campaign
+    client = words(_CLIENT, properties)
+    if screen := screen_in(properties):
+        client["screen"] = screen
     if client:
         event["client"] = cast(Client, client)
     session = text_of(said.message.get("session_id")) or text_of(properties.get("$session_id"))
     if session:
         event["client_session_id"] = session
-
-
-def _texts(names: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> dict[str, str]:
-    """Those texts that are stated, under our names."""
-    return {ours: text for theirs, ours in names if (text := word(values.get(theirs)))}
 
 
 def _is_exact(said: _Said) -> bool:
