@@ -15,11 +15,10 @@ SECONDS = 60
 
 @dataclass
 class Tally:
-    """What a sender was answered: statuses, receipts by status, ids accepted; and what is wrong with that."""
+    """What a sender was answered: statuses, receipts by status and id; and what is wrong with that."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    receipts: Counter[str] = field(default_factory=Counter)
-    accepted: set[str] = field(default_factory=set)
+    receipts: Counter[tuple[str, str]] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
     def add(self, request: Request, status: int, body: bytes) -> None:
@@ -30,8 +29,7 @@ class Tally:
         taken = status == 200 and request.method == b"POST" and request.is_ours
         receipts: list[dict[str, Any]] = json.loads(body)["receipts"] if taken else []
         accepted = {one["id"] for one in receipts if one["status"] == "accepted"}
-        self.receipts.update(one["status"] for one in receipts)
-        self.accepted |= accepted
+        self.receipts.update((one["status"], one["id"]) for one in receipts)
         if not accepted.issuperset(request.must_keep):
             self.problems.append(f"a neighbour is lost: {request.bytes()[:2000]!r} -> {status} {body[:1000]!r}")
         for one in receipts:
