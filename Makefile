@@ -52,7 +52,7 @@ fmt: install-dev
 	.venv/bin/ruff format .
 
 docs: install
-	for page in settings commands metrics; do \
+	for page in settings commands metrics names; do \
 		.venv/bin/python -m trackway.reference $$page > docs/.$$page.md && mv docs/.$$page.md docs/$$page.md || exit 1; done
 
 bench: test-deps

@@ -105,3 +105,14 @@ RAPTOR: Final[dict[str, Meaning]] = _OURS | {
 
 # Of Plausible and Umami, whose users name their goals themselves: Segment's names, and what both call a purchase.
 GOALS: Final[dict[str, Meaning]] = SEGMENT | {"pageview": Meaning("pageview"), "purchase": Meaning("buy")}
+
+# Every dialect under the vendors' names, for the docs.
+DIALECTS: Final[dict[str, dict[str, Meaning]]] = {
+    "Segment, RudderStack, Jitsu": SEGMENT,
+    "PostHog": POSTHOG,
+    "Mixpanel": MIXPANEL,
+    "GA4": GA4,
+    "Snowplow": SNOWPLOW,
+    "Raptor": RAPTOR,
+    "Plausible, Umami": GOALS,
+}

@@ -1,4 +1,5 @@
-"""docs/settings.md, commands.md and metrics.md, made from the code: `make docs` writes them, a test compares them."""
+"""docs/settings.md, commands.md, metrics.md and names.md, made from the code: `make docs` writes them, a test compares
+them."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from collector.meanings import DIALECTS
 from eventlog.telemetry import METRICS, SERVICES
 from trackway.cli import parser
 from trackway.settings import Settings
@@ -54,6 +56,19 @@ What `/metrics` tells, for Prometheus. What to watch, and what to do when someth
 Counters begin at 0 when a process starts. With several workers, numbers are added up; where the largest or the smallest
 of them is told, the table says so. No label holds anything a sender or a visitor chose: sources and workflows are named
 as in your settings, all other values are closed lists.
+"""
+_NAMES_HEAD: Final = """\
+# Names of events
+
+Whichever SDK sends it, an event of a shop has one name, and its products, order, basket and search stand in the same
+fields: so a purchase counts as one. Names are compared in lower case. Every SDK may also send our own names of a shop's
+events, `visit` to `searchresult`; what is not in the table keeps its name. [protocols.md](protocols.md) has the rest.
+
+"""
+_NAMES_FOOT: Final = """
+`basket` and `favorite` tell all that is in them, or what is added or removed. Beside the table: GA4's `login` and
+`sign_up` count only with a user id, its `select_item` in a list of search results is a `searchclick`, and Raptor's
+`buy` of a negative quantity is a `return`.
 """
 _PLAIN: Final[dict[type, str]] = {str: "text", bool: "true, false", int: "whole number", float: "number"}
 
@@ -210,10 +225,24 @@ def metrics_page() -> str:
     return "".join(parts)
 
 
+def names_page() -> str:
+    """docs/names.md."""
+    parts = [_NAMES_HEAD, f"| name | {' | '.join(DIALECTS)} |\n|{'---|' * (1 + len(DIALECTS))}\n"]
+    meanings = {meaning for dialect in DIALECTS.values() for meaning in dialect.values()}
+    for meaning in sorted(meanings, key=lambda one: (one.name, one.change or "")):
+        change = f" ({meaning.change})" if meaning.change else ""
+        cells = [
+            ", ".join(f"`{name}`" for name, one in dialect.items() if one == meaning and name != meaning.name) or "–"
+            for dialect in DIALECTS.values()
+        ]
+        parts.append(f"| `{meaning.name}`{change} | {' | '.join(cells)} |\n")
+    return "".join([*parts, _NAMES_FOOT])
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":
-    pages = {"commands": commands_page, "metrics": metrics_page, "settings": page}
+    pages = {"commands": commands_page, "metrics": metrics_page, "names": names_page, "settings": page}
     sys.stdout.write(pages[sys.argv[1]]())

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from tests.services.provider import VARIABLE
 from trackway.doctor import CHECKS
-from trackway.reference import commands_page, groups, metrics_page, page
+from trackway.reference import commands_page, groups, metrics_page, names_page, page
 from trackway.settings import ConfigError, load
 
 PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
@@ -37,6 +37,10 @@ def test_the_page_of_commands_is_what_the_code_says() -> None:
 
 def test_the_page_of_metrics_is_what_the_code_says() -> None:
     assert Path("docs/metrics.md").read_text() == metrics_page(), "run `make docs`"
+
+
+def test_the_page_of_names_is_what_the_code_says() -> None:
+    assert Path("docs/names.md").read_text() == names_page(), "run `make docs`"
 
 
 def test_every_check_of_the_doctor_has_its_paragraph() -> None:
