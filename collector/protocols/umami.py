@@ -25,6 +25,10 @@ from eventlog.identifiers import text_of
 PROTOCOLS: Final = ("umami",)
 STATUSES: Final[Mapping[Code, int]] = {}
 
+# What later trackers tell of a page beside its view: that is none, and has a name of its own.
+_MEASURES: Final = ("lcp", "inp", "cls", "fcp", "ttfb", "engagement")
+_MEASURED: Final = ("performance", "engagement")
+_TYPES: Final = ("event", "identify", *_MEASURED)
 _CLIENT: Final = (("screen", "screen"), ("language", "locale"))
 _USER: Final = ("userId", "user_id")
 _MAX_ORIGIN: Final = 512
@@ -55,15 +59,17 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
     """The event. Raises Rejected."""
     if not isinstance(value, dict):
         raise Rejected("not_an_object", path, "an event must be a JSON object")
-    payload, where = value.get("payload"), path_to(path, "payload")
+    payload, where, stated = value.get("payload"), path_to(path, "payload"), value.get("type") or "event"
     if not isinstance(payload, dict):
         raise Rejected("missing_field", where, "`payload`, an object, is needed")
+    if stated not in _TYPES:
+        raise Rejected("unknown_type", path_to(path, "type"), f"`type` is one of {', '.join(_TYPES)}")
     data = payload.get("data") or {}
     if not isinstance(data, dict):
         raise Rejected("wrong_type", path_to(where, "data"), "data is an object")
-    named, is_person = word(payload.get("name")), value.get("type") == "identify"
-    if is_person:
-        meaning = Meaning("identify")
+    named, is_person = word(payload.get("name")), stated == "identify"
+    if is_person or stated in _MEASURED:
+        meaning = Meaning(stated)
     else:
         meaning = (GOALS.get(named.lower()) or Meaning(named)) if named else Meaning("pageview")
     event: Event = {"name": meaning.name, "kind": "track"}  # type: ignore[typeddict-item]
@@ -71,10 +77,12 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
         event["kind"] = "identify"
         if data:
             event["traits"] = data
-        if user := next((text for name in _USER if (text := text_of(data.get(name)))), None):
-            event["user_id"] = user
-    elif data:
+    elif stated in _MEASURED:
+        data = {name: payload[name] for name in _MEASURES if payload.get(name) is not None} | data
+    if data and not is_person:
         event["properties"] = data
+    if user := _user(payload, data if is_person else {}):
+        event["user_id"] = user
     if meaning.name == "pageview":
         event["kind"] = "page"
     if client := words(_CLIENT, payload):
@@ -82,6 +90,12 @@ def read(value: Any, path: str, parsed: Parsed) -> Sent:
     if page := _page(payload, parsed.shared.get("origin")):
         event["page"] = page
     return Sent(path, event, meaning, path_to(where, "data"), email=data.get("email") if is_person else None)
+
+
+def _user(payload: Mapping[str, Any], traits: Mapping[str, Any]) -> str | None:
+    """The id that later trackers send with all events once they know it, else what `identify` has by convention."""
+    said = (payload.get("id"), *(traits.get(name) for name in _USER))
+    return next((text for value in said if (text := text_of(value))), None)
 
 
 def _page(payload: Mapping[str, Any], origin: str | None) -> Page:

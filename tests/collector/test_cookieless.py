@@ -95,6 +95,28 @@ def test_umamis_events_and_persons() -> None:
     assert sent.event["traits"] == {"userId": 4711, "email": "ada@example.com"}
 
 
+def test_umamis_later_trackers_name_the_person_with_each_event() -> None:
+    sent, _ = sent_of(UMAMI, umami("identify", id="4711", data={"plan": "pro", "userId": "other"}))
+    assert (sent.event["user_id"], sent.event["traits"]) == ("4711", {"plan": "pro", "userId": "other"})
+    sent, _ = sent_of(UMAMI, umami("identify", id="4711"))
+    assert (sent.event["kind"], sent.event["user_id"], "traits" in sent.event) == ("identify", "4711", False)
+    sent, _ = sent_of(UMAMI, umami(id="4711", name="Read", data={"userId": "a property"}))
+    assert (sent.event["user_id"], sent.event["properties"]) == ("4711", {"userId": "a property"})
+    for blank in ("", " ", None, True, [1]):
+        sent, _ = sent_of(UMAMI, umami("identify", id=blank, data={"userId": "4712"}))
+        assert sent.event["user_id"] == "4712"
+    sent, _ = sent_of(UMAMI, umami(name="Read", data={"userId": "a property"}))
+    assert "user_id" not in sent.event
+
+
+def test_what_umami_measures_of_a_page_is_no_view_of_it() -> None:
+    sent, _ = sent_of(UMAMI, umami("performance", url="/", lcp=812.5, cls=0))
+    assert (sent.event["name"], sent.event["kind"]) == ("performance", "track")
+    assert sent.event["properties"] == {"lcp": 812.5, "cls": 0}
+    sent, _ = sent_of(UMAMI, umami("engagement", url="/", engagement=4200))
+    assert (sent.event["name"], sent.event["properties"]) == ("engagement", {"engagement": 4200})
+
+
 @pytest.mark.parametrize(
     ("path", "body", "where"),
     [
@@ -102,6 +124,7 @@ def test_umamis_events_and_persons() -> None:
         (PLAUSIBLE, {"n": "x", "p": "{"}, "p"),
         (PLAUSIBLE, {"n": "x", "p": [1]}, "p"),
         (UMAMI, {"type": "event"}, "payload"),
+        (UMAMI, umami("error", url="/"), "type"),
         (UMAMI, umami(name="x", data=[1]), "payload.data"),
     ],
 )
@@ -128,10 +151,13 @@ def test_a_refused_event_is_replayed_with_its_visitor() -> None:
 @given(
     st.sampled_from((PLAUSIBLE, UMAMI)),
     st.dictionaries(st.sampled_from(("n", "p", "u", "r", "d", "$", "sd", "type", "payload")), values, max_size=6),
-    st.dictionaries(st.sampled_from(("name", "data", "url", "title", "hostname", "screen", "website")), values),
+    st.dictionaries(st.sampled_from(("name", "data", "url", "title", "hostname", "id", "lcp", "website")), values),
+    st.sampled_from(("event", "identify", "performance", "engagement")),
 )
-def test_whatever_is_sent_is_an_event_or_refused(path: str, body: dict[str, Any], payload: dict[str, Any]) -> None:
-    for one in (body, body | {"n": "Purchase", "payload": payload}):
+def test_whatever_is_sent_is_an_event_or_refused(
+    path: str, body: dict[str, Any], payload: dict[str, Any], type: str
+) -> None:
+    for one in (body, body | {"n": "Purchase", "payload": payload, "type": type}):
         try:
             parsed = parsed_of(path, orjson.dumps(one), headers={b"origin": b"http://[x"})
         except (BadBody, TypeError):
