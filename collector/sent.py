@@ -66,7 +66,7 @@ class Parsed:
     (`Request.fingerprint`) of protocols whose events carry no ids: the same one within 2 s is the same events.
     `is_cookieless`: neither is a cookie, and the visitor is whoever has the same address and user agent on that day.
     `cookies`: what is kept in the browser beside our own cookie, whenever that is.
-    `is_link`: a person followed a link, which may stand on any page: where it stands is not looked at.
+    `is_link`: a person followed a link or opened a mail, which may stand anywhere: on which page is not looked at.
     `is_trial`: the sender asks what would become of them; nothing is stored or counted.
     """
 

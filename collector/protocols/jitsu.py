@@ -22,8 +22,8 @@ STATUSES: Final[Mapping[Code, int]] = {}
 refused = segment.refused
 
 _KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
-# Its own words for what is kept of the sender's address.
-_POLICIES: Final[dict[str, AddressPolicy]] = {"keep": "keep", "stripLastOctet": "truncate", "remove": "drop"}
+# Its own words for what is kept of the sender's address, in lower case: who asks for less is not to be misread.
+_POLICIES: Final[dict[str, AddressPolicy]] = {"keep": "keep", "striplastoctet": "truncate", "remove": "drop"}
 # Destinations that are named here would be loaded by the page.
 _DONE: Final = Reply(b'{"ok":true}')
 
@@ -39,7 +39,7 @@ def unwrap(request: Request) -> Parsed:
     """The one message. Raises BadBody."""
     parsed = segment.messages_of(request.take_json(), request, is_single=True)
     parsed.protocol = "jitsu"
-    parsed.address = _POLICIES.get(request.header(b"x-ip-policy") or "")
+    parsed.address = _POLICIES.get((request.header(b"x-ip-policy") or "").lower())
     return parsed
 
 

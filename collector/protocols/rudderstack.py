@@ -41,6 +41,7 @@ def unwrap(request: Request) -> Parsed:
     """The messages of a beacon, or the one of a pixel. Raises BadBody."""
     if request.path in _PIXELS:
         parsed = Parsed("rudderstack", [_nested(request.query)], fingerprint=request.fingerprint(), reply=PIXEL)
+        parsed.is_link = True
     else:
         parsed = segment.messages_of(request.take_json(), request, is_single=False)
         parsed.protocol = "rudderstack"

@@ -163,7 +163,7 @@ def unwrap(request: Request) -> Parsed:
     path = request.path
     if path in _PIXELS:
         parsed = messages_of(unpack(request.query.get("data", ""), request.settings.limits.body_values), request, True)
-        parsed.reply, parsed.fingerprint = PIXEL, request.fingerprint()
+        parsed.reply, parsed.fingerprint, parsed.is_link = PIXEL, request.fingerprint(), True
         return parsed
     body = request.take_json()
     is_single = path in _KINDS or (path == "/tw/e" and isinstance(body, dict) and "batch" not in body)
