@@ -41,7 +41,7 @@ def test_twenty_kills(new_site: NewSite, kafka: Kafka, chance: random.Random, pr
     chance.shuffle(victims)
     with new_site(kafka.url) as site, Load(site.collector, 300) as load:
         for number, victim in enumerate(victims, 1):
-            progress.during(f"round {number}: {victim} next", chance.uniform(0.5, 4.0), load.report)
+            progress.during(f"round {number}: {victim} next", chance.uniform(0.5, 3.5), load.report)
             kill(victim, site, kafka, load.report)
         progress.during("all up", 5, load.report)
         checks.stop_and_check(site, load, progress, may_have_twins=True)

@@ -44,14 +44,14 @@ def drained(site: Installation, progress: Progress, report: Report) -> None:
 @pytest.mark.timeout(400)
 def test_broker_frozen_for_a_minute(new_site: NewSite, kafka: Kafka, frozen: Frozen, progress: Progress) -> None:
     with new_site(kafka.url) as site, Load(site.collector, RATE) as load:
-        progress.during("normal", 10, load.report)
+        progress.during("normal", 6, load.report)
         load.report.phase("frozen")
         with frozen():
             progress.during("frozen", 60, load.report)
         load.report.phase("thawed")
         drained(site, progress, load.report)
         load.report.phase("after")
-        progress.during("after", 5, load.report)
+        progress.during("after", 3, load.report)
         report = checks.stop_and_check(site, load, progress)
         never_refused_or_slow(report)
 
@@ -60,7 +60,7 @@ def test_broker_frozen_for_a_minute(new_site: NewSite, kafka: Kafka, frozen: Fro
 @pytest.mark.timeout(400)
 def test_leader_killed(new_site: NewSite, brokers: Brokers, progress: Progress) -> None:
     with new_site(brokers.url) as site, Load(site.collector, RATE) as load:
-        progress.during("normal", 15, load.report)
+        progress.during("normal", 10, load.report)
         leader = leader_of_most(brokers, site)
         load.report.phase("killed")
         brokers.nodes[leader].kill()
@@ -68,7 +68,7 @@ def test_leader_killed(new_site: NewSite, brokers: Brokers, progress: Progress) 
         drained(site, progress, load.report)
         load.report.phase("back")
         brokers.nodes[leader].start()
-        progress.during(f"broker {leader} back", 10, load.report)
+        progress.during(f"broker {leader} back", 7, load.report)
         report = checks.stop_and_check(site, load, progress)
         never_refused_or_slow(report)
 
@@ -87,7 +87,7 @@ def test_collector_killed_with_batches_of_unknown_outcome(
 ) -> None:
     # Careless: what was not answered is not sent again, so whatever stands twice was stored twice by us.
     with new_site(kafka.url) as site, Load(site.collector, RATE, careful=False) as load:
-        for _ in range(4):
+        for _ in range(3):
             progress.during("normal", 3, load.report)
             with frozen():
                 progress.during("frozen", chance.uniform(0.2, 8.0), load.report)

@@ -45,7 +45,7 @@ def nobody_was_cut_off(report: Report) -> None:
 @pytest.mark.timeout(300)
 def test_term_under_load(new_site: NewSite, kafka: Kafka, progress: Progress) -> None:
     with new_site(kafka.url) as site, Load(site.collector, 500) as load:
-        for name in ("collector", "aggregator", "exporter", "collector"):
+        for name in ("collector", "aggregator", "exporter"):
             progress.during(f"TERM to the {name} next", 3, load.report)
             with gone(site, name, load.report, progress):
                 pass
