@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := .venv/bin/uv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install install-dev run test test-deps soak sdks check fmt docs bench lock clean
+.PHONY: install install-dev run test test-deps soak sdks browsers check fmt docs bench tracker lock clean
 
 run: install
 	.venv/bin/trackway up --demo
@@ -40,12 +40,22 @@ soak: export TRACKWAY_TEST_SERVICES = local
 soak: test-deps
 	.venv/bin/python -m pytest -m soak --capture=sys tests/soak
 
-check: install-dev
+check: install-dev static/node_modules/.package-lock.json
+	node static/build.mjs --compare
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python tests/house.py
+
+# The tracker's served files, static/dist, from their sources.
+tracker: static/node_modules/.package-lock.json
+	node static/build.mjs
+
+static/node_modules/.package-lock.json: static/package-lock.json | .venv/.installed-dev
+	@command -v npm >/dev/null || tests/install-services
+	npm ci --prefix static --prefer-offline --no-audit --no-fund --loglevel=error
+	@touch $@
 
 fmt: install-dev
 	.venv/bin/ruff check --fix .
