@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from collector.script import DIST, Script
 from tests.sdks import heads
 from tests.sdks.pages import Pages
 from tests.sdks.running import HERE
 
 ROOT = Path(__file__).parents[2]
-MANIFEST = ROOT / "static/dist/manifest.json"
 CORE = "Trackway, core"
 WHOLE = "Trackway, core and all add-ons"
 # What a click tells; `n` is its number.
@@ -36,7 +36,7 @@ class Contestant:
 
 def manifest() -> dict[str, Any]:
     """static/dist/manifest.json."""
-    read: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    read: dict[str, Any] = json.loads((DIST / "manifest.json").read_text(encoding="utf-8"))
     return read
 
 
@@ -69,10 +69,9 @@ def _segment(pages: Pages) -> str:
 
 def contestants() -> list[Contestant]:
     """The page alone, ours in its two forms, and the others."""
-    files = manifest()
     click = f"trackway('track', 'Read', {_PROPERTIES})"
-    addons = "?with=" + ",".join(name for name in files["files"] if name != "core")
-    ours, path = files["version"], ("/tw/e",)
+    addons = "?with=" + ",".join(Script().add_ons)
+    ours, path = manifest()["version"], ("/tw/e",)
     read = f"{{event: {{schema: 'iglu:com.acme/Read/jsonschema/1-0-0', data: {_PROPERTIES}}}}}"
     return [
         Contestant("the page alone", "", lambda _: "", ""),

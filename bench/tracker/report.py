@@ -3,12 +3,12 @@ change without it."""
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 from typing import Any
 
-from bench.tracker.contestants import CORE, MANIFEST, ROOT, WHOLE, manifest
+from bench.tracker.contestants import CORE, ROOT, WHOLE, manifest
+from collector.script import Joined, Script
 
 PAGE = ROOT / "docs/tracker-performance.md"
 MEASURED = Path(__file__).parent / "measured.json"
@@ -57,19 +57,22 @@ Judge by comparing rows of one run: on shared machines the figures of a run move
 def page(measured: dict[str, Any], files: dict[str, Any]) -> str:
     """The page. `measured` as `main` writes it, `files` the manifest: our sizes are always the manifest's."""
     rows = [(f"`{one['file']}`", one["bytes"], one["gzip"], f"{one['limit']:,}") for one in files["files"].values()]
-    size, packed = _joined(files)
-    rows.append(("all in one", size, packed, "–"))
+    joined = _whole()
+    rows.append(("all in one", len(joined.body), len(joined.gzip), "–"))
     sizes = "".join(f"| {name} | {size:,} | {packed:,} | {limit} |\n" for name, size, packed, limit in rows)
-    ours = {CORE: files["files"]["core"]["gzip"], WHOLE: packed}
+    ours = {CORE: files["files"]["core"]["gzip"], WHOLE: len(joined.gzip)}
     costs = "".join(_row(one, ours.get(one["name"])) for one in measured["rows"])
     return _HEAD + sizes + _COSTS.format(**measured) + costs + _FOOT
 
 
-def _joined(files: dict[str, Any]) -> tuple[int, int]:
-    """Bytes, and bytes after gzip -9, of all files as the collector joins them: each on a line of its own."""
-    parts = [(MANIFEST.parent / one["file"]).read_bytes().rstrip(b"\n") for one in files["files"].values()]
-    whole = b"\n".join(parts) + b"\n"
-    return len(whole), len(gzip.compress(whole, 9))
+def whole() -> int:
+    """Bytes of the core with all add-ons, after gzip -9."""
+    return len(_whole().gzip)
+
+
+def _whole() -> Joined:
+    served = Script()
+    return served.joined(served.add_ons)
 
 
 def _row(one: dict[str, Any], packed: int | None) -> str:

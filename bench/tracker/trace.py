@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-CATEGORIES = ["devtools.timeline", "disabled-by-default-devtools.timeline", "v8"]
+# Not `v8`: each of its many events costs what is measured.
+CATEGORIES = ["devtools.timeline", "disabled-by-default-devtools.timeline"]
 # Compiling and running a script, and every call of a listener, timer or promise from outside of any.
 _SCRIPTS = frozenset(
     ("EvaluateScript", "v8.compile", "v8.compileModule", "v8.evaluateModule", "FunctionCall", "v8.callFunction",

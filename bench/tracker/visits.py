@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import json
 import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ _FIRST_SECONDS = 20
 _BETWEEN_MS = 300
 # Longer than any of them waits before it sends.
 _QUIET_MS = 2000
+_LEFT_SECONDS = 0.3
 
 
 class Visit(NamedTuple):
@@ -52,6 +55,7 @@ class Surroundings:
 
     browser: Browser
     collector: Collector
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def visit(self, one: Contestant) -> Visit:
         """Raises SystemExit if not every event is stored: what loses events costs nothing."""
@@ -62,7 +66,7 @@ class Surroundings:
             self._click_through(one, page, url)
             trace = json.loads(self.browser.stop_tracing())
             passed = [request for request in pages.passed if request.path != "/tw/t.js"]
-            self._check_stored(one)
+            self._check_stored(one, url)
         carried = sum(request.path in one.events for request in passed)
         return Visit(
             cost(trace, pages.url, one.events), carried, len(passed) - carried, sum(request.bytes for request in passed)
@@ -72,10 +76,14 @@ class Surroundings:
         """Measured in a visit of its own, with the bodies of all scripts that were loaded."""
         with self._page(one) as (page, url):
             loaded: list[Response] = []
-            page.on("response", lambda got: loaded.append(got))  # playwright marks what it is given
+
+            def note(got: Response) -> None:
+                loaded.append(got)
+
+            page.on("response", note)
             self._click_through(one, page, url)
             bodies = [got.body() for got in loaded if got.request.resource_type == "script"]
-            self._check_stored(one)
+            self._check_stored(one, url)
         return Scripts(len(bodies), sum(map(len, bodies)), sum(len(gzip.compress(body, 9)) for body in bodies))
 
     def _click_through(self, one: Contestant, page: Page, url: str) -> None:
@@ -93,9 +101,9 @@ class Surroundings:
             page.wait_for_timeout(50)
         raise SystemExit(f"bench: {one.name} sent nothing in {_FIRST_SECONDS} s")
 
-    def _check_stored(self, one: Contestant) -> None:
+    def _check_stored(self, one: Contestant, url: str) -> None:
         wanted = CLICKS + 1 if one.events else 0
-        stored = self.collector.new(wanted)
+        stored = [event for event in self.collector.new(wanted) if event["page"]["url"] == url]
         if len(stored) != wanted:
             raise SystemExit(f"bench: {one.name} made {len(stored)} events, not {wanted}")
 
@@ -104,15 +112,16 @@ class Surroundings:
         pages = self.collector.pages
         for path in (*one.events, *one.asks):
             pages.behind[path] = self.collector.url
-        # Some have one more to send when their page is closed.
         self.collector.new()
         pages.passed.clear()
-        url = pages.put("/bench", one.head(pages) + _BUTTON.format(one.click))
+        url = pages.put(f"/bench-{next(self._numbers)}", one.head(pages) + _BUTTON.format(one.click))
         context: BrowserContext = self.browser.new_context()
         try:
             yield context.new_page(), url
         finally:
             context.close()
+            # Some have one more to send when their page is closed.
+            time.sleep(_LEFT_SECONDS)
 
 
 @contextlib.contextmanager

@@ -52,8 +52,9 @@ class Pages:
                 for name, value in answer.getheaders():
                     if name.lower() not in ("date", "server", "connection"):
                         self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(ConnectionError):  # the page may have gone
+                    self.end_headers()
+                    self.wfile.write(body)
                 connection.close()
 
             def do_GET(self) -> None:
