@@ -26,6 +26,8 @@ MAX_EVENT_BYTES: Final = 256 * 1024
 MAX_ID_CHARACTERS: Final = 256
 MAX_NAME_CHARACTERS: Final = 512
 MAX_DEPTH: Final = 64
+# What a browser can count exactly.
+MAX_SEQ: Final = 2**53 - 1
 
 Text = Annotated[str, Field(min_length=1)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
@@ -136,7 +138,8 @@ class Campaign(TypedDict, total=False):
 @_strict
 class Client(TypedDict, total=False):
     """Facts of the device and the request. `ip` is as the source's setting says, truncated by default; `bot` says why
-    it is taken for one; `country` is a code by ISO 3166-1; `seq` counts a page's events."""
+    it is taken for one; `country` is a code by ISO 3166-1; `seq` counts a page load's
+    events from 1, and is none beyond MAX_SEQ."""
 
     ip: Text
     user_agent: Text
