@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
-from eventlog.event import MAX_SEQ, Campaign, Event
+from eventlog.event import Campaign, Event
 from eventlog.identifiers import email_in_ruid, normalise
 from eventlog.timestamps import parse_ms
 from exporter.money import Line, OrderKey, lines_of
@@ -161,7 +161,7 @@ def member_of(event: Event, rules: Rules) -> Member:
     return Member(
         time,
         source,
-        seq if 0 <= (seq := client.get("seq", 0)) <= MAX_SEQ else 0,
+        client.get("seq", 0),
         event["id"],
         name,
         flags,

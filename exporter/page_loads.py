@@ -2,7 +2,8 @@
 
 The tracker numbers the events of a page load from 1, so the highest number that arrived tells how many were made at
 least. A number counts as arrived whatever became of its event. What is stored of a load is the set of its numbers;
-adding to it unites, so neither order, copies, batches nor partitions matter.
+adding to it unites, so neither order, copies, batches nor partitions matter. A load of more than 63 events has a row
+for each 63 of them, with a beginning and a browser of its own.
 """
 
 from __future__ import annotations
