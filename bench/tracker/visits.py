@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_pl
 
 from bench.tracker.contestants import Contestant
 from bench.tracker.trace import CATEGORIES, Cost, cost
+from tests.browsers import CHROMIUM_ARGUMENTS
 from tests.sdks.conftest import Collector, collector_in
 from tests.services import find_chromium
-from tests.tracker.conftest import ARGUMENTS
 
 CLICKS = 3
 _THROTTLED = 4
@@ -128,7 +128,7 @@ class Surroundings:
 def surroundings() -> Iterator[Surroundings]:
     """For the length of the block."""
     # Some trackers are silent where a page is told that a program drives it.
-    arguments = [*ARGUMENTS, "--disable-blink-features=AutomationControlled"]
+    arguments = [*CHROMIUM_ARGUMENTS, "--disable-blink-features=AutomationControlled"]
     with (
         tempfile.TemporaryDirectory(prefix="trackway-bench-") as folder,
         collector_in(Path(folder)) as collector,
