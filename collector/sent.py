@@ -30,6 +30,13 @@ class OtherCookie(NamedTuple):
     seconds: int
 
 
+class Numbered(NamedTuple):
+    """Which event of its page load it is, as our tracker states it: so that losses are seen."""
+
+    view_id: str
+    seq: int
+
+
 @dataclass(slots=True)
 class Sent:
     """One event. `event` has what the sender states, under the canonical names: `name`, `kind` and any of the ids,
@@ -68,6 +75,9 @@ class Parsed:
     `cookies`: what is kept in the browser beside our own cookie, whenever that is.
     `is_link`: a person followed a link or opened a mail, which may stand anywhere: on which page is not looked at.
     `is_trial`: the sender asks what would become of them; nothing is stored or counted.
+    `gpc`, `dnt`: the body says so of a browser that sent no such header. `bot`: by its own word it is one, and why.
+    `ack`: what the browser is to find in a cookie once this is durable, in case its page is gone by then. `known_as`:
+    the visitor's id in another cookie, which counts where our own is missing.
     """
 
     protocol: str
@@ -87,6 +97,11 @@ class Parsed:
     cookies: tuple[OtherCookie, ...] = ()
     is_link: bool = False
     is_trial: bool = False
+    gpc: bool = False
+    dnt: bool = False
+    bot: str = ""
+    ack: str = ""
+    known_as: str | None = None
     # Whether `shared` is short enough to be kept with each refused event; unknown until one is refused.
     is_shared_kept: bool | None = None
 
@@ -101,10 +116,12 @@ def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
 @dataclass(slots=True)
 class Refused:
     """An event that cannot be read. `consent` and `choices` are what can be read of its own statement, `name` its
-    canonical name if it has one: who did not consent to an event has nothing kept of it."""
+    canonical name if it has one: who did not consent to an event has nothing kept of it. `numbered` as its context has
+    it."""
 
     error: Rejected
     id: str | None
     name: str = ""
     consent: Consent | None = None
     choices: Choices | None = None
+    numbered: Numbered | None = None

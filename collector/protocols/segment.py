@@ -26,12 +26,12 @@ from collector.meanings import SEGMENT, Meaning
 from collector.packed import unpack
 from collector.request import Request
 from collector.route import PIXEL, Reply, Route
-from collector.sent import Choices, Parsed, Refused, Sent, without_blanks
+from collector.sent import Choices, Numbered, Parsed, Refused, Sent, without_blanks
 from collector.settings import CollectorSettings
 from collector.stated import path_to, word
 from collector.statuses import Code
 from eventlog.errors import Rejected, RejectedReason
-from eventlog.event import Client, Consent, Event, Kind, Page
+from eventlog.event import MAX_SEQ, Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
 
 PROTOCOLS: Final = ("segment",)
@@ -105,7 +105,7 @@ class Context(TypedDict, total=False):
     locale: Word
     timezone: Word
     screen: OnErrorOmit[StatedScreen | Trimmed]
-    seq: OnErrorOmit[StrictInt]
+    seq: OnErrorOmit[Annotated[int, Field(strict=True, ge=0, le=MAX_SEQ)]]
 
 
 class Message(TypedDict, total=False):
@@ -252,6 +252,8 @@ def read_message(value: Any, path: str, parsed: Parsed, kind: Kind | None) -> Se
     if parsed.path in _PIXELS:
         event["channel"] = "pixel"
     choices = _read_context(event, context)
+    if meaning.name == "consent":
+        _read_evidence(event)
     if event["kind"] in ("page", "screen"):
         _read_page(event, title)
     return Sent(
@@ -315,6 +317,18 @@ def _consent(stated: StatedConsent) -> tuple[Consent, Choices | None]:
     return consent, Choices(categories, tcf) if categories or tcf else None
 
 
+def _read_evidence(event: Event) -> None:
+    """Which text the person was shown and how the choice was made, where the properties of a choice say so."""
+    properties = event.get("properties", {})
+    told: Consent = {}
+    if version := text_of(properties.get("text_version")):
+        told["text_version"] = version
+    if method := text_of(properties.get("method")):
+        told["method"] = method
+    if told:
+        event["consent"] = {**told, **event.get("consent", {})}
+
+
 def _read_page(event: Event, title: str | None) -> None:
     # Older SDKs tell of the page only in the properties.
     properties = event.get("properties", {})
@@ -344,7 +358,14 @@ def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
     named, stated = word(message.get("event")), message.get("context")
     context: Context = {**shared, **_context(stated)} if isinstance(stated, dict) else shared
     name = _meaning("track", named).name if named else ""
-    return Refused(error, word(message.get("messageId")), name, *_consent_in(context))
+    return Refused(error, word(message.get("messageId")), name, *_consent_in(context), _numbered_in(context, parsed))
+
+
+def _numbered_in(context: Context, parsed: Parsed) -> Numbered | None:
+    page = context.get("page", {})
+    if parsed.protocol != "trackway" or "seq" not in context or "view_id" not in page:
+        return None
+    return Numbered(page["view_id"], context["seq"])
 
 
 def _consent_in(context: Context) -> tuple[Consent | None, Choices | None]:
