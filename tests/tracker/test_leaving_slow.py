@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser
@@ -34,21 +35,23 @@ ON = """<script>
 </script>"""
 
 
-@pytest.fixture
-def durable(tmp_path: Path) -> Durable:
-    return Durable(tmp_path)
-
-
-@pytest.fixture
-def front(tmp_path: Path, recorder: Recorder, durable: Durable) -> Iterator[Front]:
+class Site(NamedTuple):
     """The collector at the site's own path /tw/, the pages beside it."""
-    with slow_tls(tmp_path, recorder.url) as front, durable.running(front.url):
-        front.serve(durable.url)
-        yield front
+
+    front: Front
+    collector: Durable
+
+
+@pytest.fixture
+def site(tmp_path: Path, recorder: Recorder) -> Iterator[Site]:
+    collector = Durable(tmp_path)
+    with slow_tls(tmp_path, recorder.url) as front, collector.running(front.url):
+        front.serve(collector.url)
+        yield Site(front, collector)
 
 
 def test_200_of_200_events_before_leaving_arrive_and_none_counts_twice(
-    browser: Browser, recorder: Recorder, front: Front, durable: Durable, watch: Watch, note: Note
+    browser: Browser, recorder: Recorder, site: Site, watch: Watch, note: Note
 ) -> None:
     recorder.attributes, recorder.head = GRANTED, ON
     begun = time.monotonic()
@@ -57,7 +60,7 @@ def test_200_of_200_events_before_leaving_arrive_and_none_counts_twice(
     for end, context in zip(ENDS, contexts, strict=True):
         watch.over(context)
         pages.append(context.new_page())
-        pages[-1].goto(f"{front.url}/next/{end - PAGES}/{end}", wait_until="commit")
+        pages[-1].goto(f"{site.front.url}/next/{end - PAGES}/{end}", wait_until="commit")
     while not all(page.url.endswith(f"/next/{end}/{end}") for end, page in zip(ENDS, pages, strict=True)):
         assert time.monotonic() - begun < 240, [page.url for page in pages]
         pages[0].wait_for_timeout(250)
@@ -65,14 +68,14 @@ def test_200_of_200_events_before_leaving_arrive_and_none_counts_twice(
     for page, context in zip(pages, contexts, strict=True):
         wait_until(page, "!!(window.trackway && trackway.version)")
         wait_until(page, "Object.keys(localStorage).every((key) => !key.startsWith('tw.q.'))", 30)
-        watch.check(context, front.url)
+        watch.check(context, site.front.url)
         context.close()
-    front.close()
-    left = Counter(event["properties"]["n"] for event in durable.accepted() if event["name"] == "left")
-    again = durable.outcomes()
+    site.front.close()
+    left = Counter(event["properties"]["n"] for event in site.collector.accepted() if event["name"] == "left")
+    again = site.collector.outcomes()
     note(
-        f"{len(left)} of {VISITORS * PAGES} arrived, {took:.0f} s, {len(front.requests)} connections, "
-        f"{sum('POST /tw/e ' in line for line in front.requests)} of them with events, "
+        f"{len(left)} of {VISITORS * PAGES} arrived, {took:.0f} s, {len(site.front.requests)} connections, "
+        f"{sum('POST /tw/e ' in line for line in site.front.requests)} of them with events, "
         f"{again['duplicate']} events sent again"
     )
     assert left == Counter(range(VISITORS * PAGES))
