@@ -1,7 +1,6 @@
-"""Segment's HTTP dialect, which is our native one, and the tracker's.
+"""Segment's HTTP dialect, which is our native one.
 
-Source: Segment's public HTTP tracking API and what its SDKs put on the wire. `/tw/e` takes the same bodies from our
-tracker: what all events of a batch share stands once, in the batch's `context`.
+Source: Segment's public HTTP tracking API and what its SDKs put on the wire.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from collector.consent import split_preferences
+from collector.consent import chosen, split_preferences
 from collector.decode import BadBody
 from collector.meanings import SEGMENT, Meaning
 from collector.packed import unpack
@@ -35,10 +34,10 @@ from eventlog.errors import Rejected, RejectedReason
 from eventlog.event import Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
 
-PROTOCOLS: Final = ("segment", "trackway")
+PROTOCOLS: Final = ("segment",)
 STATUSES: Final[Mapping[Code, int]] = {}
 
-BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e")
+BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import")
 _LETTERS: Final[dict[str, Kind]] = {
     "t": "track", "i": "identify", "p": "page", "g": "group", "a": "alias", "s": "screen",
 }  # fmt: skip
@@ -86,7 +85,10 @@ class StatedScreen(TypedDict):
 
 
 class StatedConsent(TypedDict, total=False):
+    """`choice` is our tracker's: `granted`, or the purposes that are allowed."""
+
     categoryPreferences: OnErrorOmit[Object]
+    choice: Any
     tcf: Word
     text_version: Word
     method: Word
@@ -165,12 +167,8 @@ def unwrap(request: Request) -> Parsed:
         parsed = messages_of(unpack(request.query.get("data", ""), request.settings.limits.body_values), request, True)
         parsed.reply, parsed.fingerprint, parsed.is_link = PIXEL, request.fingerprint(), True
         return parsed
-    body = request.take_json()
-    is_single = path in _KINDS or (path == "/tw/e" and isinstance(body, dict) and "batch" not in body)
-    parsed = messages_of(body, request, is_single)
-    if path == "/tw/e":
-        parsed.protocol = "trackway"
-    elif is_rudderstack(parsed.messages[0] if parsed.messages else None):
+    parsed = messages_of(request.take_json(), request, path in _KINDS)
+    if is_rudderstack(parsed.messages[0] if parsed.messages else None):
         parsed.protocol = "rudderstack"
     return parsed
 
@@ -257,6 +255,8 @@ def read_message(value: Any, path: str, parsed: Parsed, kind: Kind | None) -> Se
     if parsed.path in _PIXELS:
         event["channel"] = "pixel"
     choices = _read_context(event, context)
+    if meaning.name == "consent":
+        _read_evidence(event)
     if event["kind"] in ("page", "screen"):
         _read_page(event, title)
     return Sent(
@@ -312,12 +312,26 @@ def _read_context(event: Event, context: Context) -> Choices | None:
 def _consent(stated: StatedConsent) -> tuple[Consent, Choices | None]:
     """What is stated of our purposes, and what is to be read by the source's rules."""
     consent, categories = split_preferences(stated.get("categoryPreferences", {}))
+    if "choice" in stated:
+        consent = chosen(stated["choice"])
     if "text_version" in stated:
         consent["text_version"] = stated["text_version"]
     if "method" in stated:
         consent["method"] = stated["method"]
     tcf = stated.get("tcf")
     return consent, Choices(categories, tcf) if categories or tcf else None
+
+
+def _read_evidence(event: Event) -> None:
+    """Which text the person was shown and how the choice was made, where the properties of a choice say so."""
+    properties = event.get("properties", {})
+    told: Consent = {}
+    if version := text_of(properties.get("text_version")):
+        told["text_version"] = version
+    if method := text_of(properties.get("method")):
+        told["method"] = method
+    if told:
+        event["consent"] = {**told, **event.get("consent", {})}
 
 
 def _read_page(event: Event, title: str | None) -> None:
