@@ -13,7 +13,7 @@ const SIGNS = 'DOMContentLoaded load click submit change message'.split(' ');
 const DELAY = 200; // ms in which what a sign announces has mostly been pushed
 
 /**
- * Now and at every later moment: `take(entry)` for each that was pushed since, then `take()`. What it throws is dropped.
+ * Soon and at every later moment: `take(entry)` for each that was pushed till then, then `take()`. What it throws is dropped.
  * `trackway[addon]()` looks at once.
  * @param {string} addon whose it is: the tag may stand twice on a page
  * @param {(entry?: any) => void} take
@@ -46,6 +46,6 @@ export function watch(addon, take) {
   for (const sign of SIGNS) addEventListener(sign, soon, true);
   new PerformanceObserver(soon).observe({ type: 'resource' });
   trackway.on('*', (/** @type {any} */ { hidden }) => (hidden ? look() : soon()));
-  look();
+  soon(); // the first view comes first
   trackway[addon] = look;
 }

@@ -208,7 +208,7 @@ def test_consent_mode_waits_while_the_default_denies(cmp: Open, recorder: Record
     page.click("h1")
     page.wait_for_timeout(1000)
     assert (choice(page), recorder.tries) == (None, [])
-    page.evaluate(f"document.body.onclick = () => {update}")
+    page.evaluate(f"() => {{ document.body.onclick = () => {update} }}")
     page.click("h1")
     wait_for_choice(page, {**NONE, "analytics": True})
     page.click("h1")

@@ -40,10 +40,10 @@ def told(recorder: Recorder) -> list[tuple[str, dict[str, Any]]]:
 def test_the_history_and_what_is_pushed_later_each_once(shop: Open, recorder: Recorder) -> None:
     page = shop(head=f"{GTAG} dataLayer.push({{event: 'view_item', ecommerce: {{items: [{{item_id: 'T-1'}}]}}}})")
     recorder.wait(lambda: told(recorder))
-    page.evaluate("""document.body.onclick = () => {
+    page.evaluate("""() => { document.body.onclick = () => {
       dataLayer.push({event: 'add_to_cart', ecommerce: {items: [{item_id: 'T-1', price: 9.5}]}});
       gtag('event', 'view_cart', {items: [{item_id: 'T-1'}]});
-    }""")
+    }}""")
     page.click("h1")
     recorder.wait(lambda: len(told(recorder)) == 3)
     page.click("body", position={"x": 1, "y": 1})
@@ -238,11 +238,11 @@ def test_an_idle_page_has_no_timer(context: BrowserContext, shop: Open, recorder
 
 def test_a_push_belongs_to_the_view_it_was_pushed_in(shop: Open, recorder: Recorder) -> None:
     page = shop()
-    page.evaluate("""document.body.onclick = () => {
+    page.evaluate("""() => { document.body.onclick = () => {
       dataLayer.push({event: 'select_item', ecommerce: {items: [{item_id: 'T-1'}]}});
       history.pushState({}, '', '/product');
       dataLayer.push({event: 'view_item', ecommerce: {items: [{item_id: 'T-1'}]}});
-    }""")
+    }}""")
     page.click("h1")
     recorder.wait(lambda: len(told(recorder)) == 2)
     views = [event["context"]["page"]["view_id"] for event in recorder.named("page")]
