@@ -21,10 +21,10 @@ function hearGoogle() {
   trackway.status().then((/** @type {any} */ { consent }) => {
     if (isChosen || !consent)
       tell('consent_mode', {
-        analytics: said.analytics_storage,
-        personalization: said.personalization_storage,
-        marketing_activation: said.ad_storage && said.ad_personalization !== false,
-        third_party_sharing: said.ad_user_data,
+        analytics: !!said.analytics_storage,
+        personalization: !!said.personalization_storage,
+        marketing_activation: !!said.ad_storage && said.ad_personalization !== false,
+        third_party_sharing: !!said.ad_user_data,
       });
   });
 }

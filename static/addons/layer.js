@@ -9,7 +9,7 @@
 /** The tracker, under the name its tag gives it. */
 export const trackway = /** @type {any} */ (window)[document.currentScript?.dataset.name ?? 'trackway'];
 
-const SIGNS = 'DOMContentLoaded load click submit change message'.split(' ');
+const SIGNS = 'DOMContentLoaded load click change message'.split(' ');
 const DELAY = 200; // ms in which what a sign announces has mostly been pushed
 
 /**
@@ -45,7 +45,7 @@ export function watch(addon, take) {
   };
   for (const sign of SIGNS) addEventListener(sign, soon, true);
   new PerformanceObserver(soon).observe({ type: 'resource' });
-  trackway.on('*', (/** @type {any} */ { hidden }) => (hidden ? look() : soon()));
+  trackway.on('*', (/** @type {any} */ detail) => (detail?.hidden ? look() : soon()));
   soon(); // the first view comes first
   trackway[addon] = look;
 }
