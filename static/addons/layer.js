@@ -44,8 +44,10 @@ export function watch(addon, take) {
     timer ||= +setTimeout(look, DELAY);
   };
   for (const sign of SIGNS) addEventListener(sign, soon, true);
+  // Before the tracker's last batch: it listens to the same from a moment later on.
+  for (const sign of ['pagehide', 'visibilitychange']) addEventListener(sign, look, true);
   new PerformanceObserver(soon).observe({ type: 'resource' });
-  trackway.on('*', (/** @type {any} */ detail) => (detail?.hidden ? look() : soon()));
+  trackway.on('*', soon);
   soon(); // the first view comes first
   trackway[addon] = look;
 }

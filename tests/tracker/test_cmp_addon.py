@@ -218,6 +218,7 @@ def test_consent_mode_waits_while_the_default_denies(cmp: Open, recorder: Record
     page.evaluate("gtag('consent', 'update', {ad_storage: 'granted', ad_user_data: 'granted'})")
     page.click("h1")
     wait_for_choice(page, {**ALL, "personalization": False})
+    recorder.wait(lambda: len(evidence(recorder)) == 2)
     page.evaluate("gtag('consent', 'update', {analytics_storage: 'denied'})")
     page.click("h1")
     recorder.wait(lambda: len(evidence(recorder)) == 3)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.tracker.conftest import GRANTED, Open
+from tests.tracker.conftest import GRANTED, Note, Open
 from tests.tracker.layers import GTAG, TAG_MANAGER, line, shown, table
 from tests.tracker.recorder import Recorder
 from tests.trackway.processes import collecting, stored
@@ -197,29 +197,65 @@ def test_whatever_stands_in_the_layer_nothing_is_thrown(before: str, shop: Open,
     assert [name for name, _ in told(recorder)] == ["visit", "basket", "itemclick", "visit"]
 
 
-def test_a_push_that_follows_an_answer_is_seen_with_nobody_touching_the_page(shop: Open, recorder: Recorder) -> None:
-    page = shop()
-    page.wait_for_timeout(1000)
-    page.evaluate("""async () => {
-      await (await fetch('/basket')).text();
-      await new Promise((done) => setTimeout(done, 50));
-      dataLayer.push({event: 'add_to_cart', ecommerce: {items: [{item_id: 'T-1'}]}});
-    }""")
-    recorder.wait(lambda: told(recorder), 3)
+# What comes before a push, what after it, and how late it may be seen, in ms; None: when the page is left.
+ANSWER = "(await fetch('/basket')).json()"
+WAYS: dict[str, tuple[str, str, int | None]] = {
+    "a click": ("", "", 500),
+    "a click and 100 ms": ("await after(100)", "", 500),
+    "an answer": (f"await after(1000); await {ANSWER}", "", 500),
+    "an answer and 100 ms": (f"await after(1000); await {ANSWER}; await after(100)", "", 500),
+    # As Google's tag does, which batches its hits.
+    "a timer, before Google's hit": ("await after(1000)", "await after(500); navigator.sendBeacon('/g/collect')", 1500),
+    "a timer alone": ("await after(1000)", "", None),
+}
 
 
-def test_a_push_that_follows_nothing_is_seen_when_the_page_is_left(shop: Open, recorder: Recorder) -> None:
+@pytest.mark.browsers
+@pytest.mark.parametrize("way", WAYS)
+def test_how_late_a_push_is_seen(way: str, shop: Open, recorder: Recorder, note: Note) -> None:
+    before, afterwards, limit = WAYS[way]
+    recorder.pages["/basket"] = "{}"
+    page = shop()
+    page.evaluate(f"""() => {{
+      window.late = [];
+      const after = (ms) => new Promise((done) => setTimeout(done, ms));
+      trackway.on('event', ({{event}}) => event === 'visit' && late.push(Math.round(performance.now() - pushed)));
+      document.body.onclick = async () => {{
+        {before};
+        window.pushed = performance.now();
+        dataLayer.push({{event: 'view_item', ecommerce: {{items: [{{item_id: 'T-1'}}]}}}});
+        {afterwards};
+      }};
+    }}""")
+    times = 3 if limit else 1
+    for at in range(1, times + 1):
+        page.wait_for_timeout(1500)
+        page.click("h1")
+        page.wait_for_timeout(2500)
+        assert page.evaluate("late.length") == (at if limit else 0)
+    if limit:
+        late = page.evaluate("late")
+        note(f"after {way} a push is seen {late} ms later")
+        assert max(late) < limit
+    page.evaluate("dataLayer.push({event: 'purchase', ecommerce: {transaction_id: 'A-1'}}); location = '/thanks'")
+    recorder.wait(lambda: "buy" in recorder.names)
+    assert [name for name, _ in told(recorder)] == ["visit"] * times + ["buy"]
+
+
+@pytest.mark.parametrize("has_navigation", [True, False])
+def test_a_push_in_the_task_that_leaves_the_page_is_seen(
+    has_navigation: bool, context: BrowserContext, shop: Open, recorder: Recorder
+) -> None:
+    if not has_navigation:
+        context.add_init_script("Object.defineProperty(window, 'navigation', {value: undefined})")
     page = shop()
     page.wait_for_timeout(1000)
-    page.evaluate("setTimeout(() => dataLayer.push({event: 'view_item', ecommerce: {items: [{item_id: 'T-1'}]}}), 10)")
-    page.wait_for_timeout(1000)
-    assert told(recorder) == []
     page.evaluate("""() => {
-      dataLayer.push({event: 'purchase', ecommerce: {transaction_id: 'A-1', items: [{item_id: 'T-1'}]}});
       location = '/thanks';
+      dataLayer.push({event: 'purchase', ecommerce: {transaction_id: 'A-1', items: [{item_id: 'T-1'}]}});
     }""")
-    recorder.wait(lambda: len(told(recorder)) == 2)
-    assert [name for name, _ in told(recorder)] == ["visit", "buy"]
+    recorder.wait(lambda: "buy" in recorder.names)
+    assert recorder.named("buy")[0]["properties"]["order_id"] == "A-1"
 
 
 def test_an_idle_page_has_no_timer(context: BrowserContext, shop: Open, recorder: Recorder) -> None:
