@@ -19,7 +19,7 @@ from tests.trackway.processes import collecting, config_in
 from trackway.event_types import EventTypes
 
 # Checked by tsc beside the tracker's own types.
-SAMPLE = Path(__file__).parents[2] / "static/types-test-events.d.ts"
+SAMPLE = Path(__file__).parents[2] / "static/types/test-events.d.ts"
 # What a website sends under names of its own, and what of it may be in no type.
 OWN: list[tuple[str, dict[str, Any]]] = [
     ("Read", {"title": "Ada's secret", "n": 3, "tags": ["a", "b"], "author": {"name": "Ada", "age": 36}}),
