@@ -97,7 +97,7 @@ def test_a_choice_of_the_framework_is_what_the_collector_reads_in_its_string(
     if wanted["analytics"]:
         recorder.wait(lambda: evidence(recorder))
         assert evidence(recorder) == [{"method": "tcf", "tcf": string}]
-        assert recorder.events[0]["context"]["consent"]["categoryPreferences"] == wanted
+        assert recorder.events[0]["context"]["consent"]["choice"] == wanted
 
 
 def test_each_row_of_the_framework_in_the_docs(cmp: Open) -> None:
@@ -172,7 +172,7 @@ def test_the_same_choice_is_told_once_and_a_withdrawal_is_one(cmp: Open, recorde
     page.evaluate("trackway.track('visit')")
     page.wait_for_timeout(1500)
 
-    assert recorder.named("consent")[1]["context"]["consent"]["categoryPreferences"] == NONE
+    assert recorder.named("consent")[1]["context"]["consent"]["choice"] == NONE
     assert [name for name in recorder.names if name != "page"] == ["consent", "consent"]
     assert page.evaluate("Object.keys(localStorage).filter((key) => /^tw.(id|session|q)/.test(key))") == []
 
@@ -210,7 +210,7 @@ def test_consent_mode_waits_while_the_default_denies(cmp: Open, recorder: Record
     page.click("h1")
     page.wait_for_timeout(1000)
     assert (choice(page), recorder.tries) == (None, [])
-    page.evaluate(f"() => {{ document.body.onclick = () => {update} }}")
+    page.evaluate(f"() => {{ document.body.onclick = () => {{ {update} document.body.onclick = null }} }}")
     page.click("h1")
     wait_for_choice(page, {**NONE, "analytics": True})
     page.click("h1")
@@ -224,7 +224,7 @@ def test_consent_mode_waits_while_the_default_denies(cmp: Open, recorder: Record
     recorder.wait(lambda: len(evidence(recorder)) == 3)
 
     assert evidence(recorder) == [{"method": "consent_mode"}] * 3
-    assert recorder.named("consent")[2]["context"]["consent"]["categoryPreferences"]["analytics"] is False
+    assert recorder.named("consent")[2]["context"]["consent"]["choice"]["analytics"] is False
 
 
 def test_each_row_of_consent_mode_in_the_docs(cmp: Open) -> None:
