@@ -312,8 +312,7 @@ def test_the_pages_line_and_calls_are_consent_in_a_collector(
         page.goto(recorder.url)
         page.wait_for_function("window.trackway && trackway.version")
         wait_for_choice(page, {**NONE, "analytics": True})
-        page.wait_for_timeout(1500)
-        page.goto("about:blank")
+        wait_until(page, "trackway.status().then(({queued}) => !queued)")
         found = stored(config)
     assert sorted(event["name"] for event in found) == ["consent", "pageview"]
     for event in found:

@@ -12,6 +12,7 @@ from playwright.sync_api import BrowserContext, Page
 from tests.tracker.conftest import GRANTED, Note, Open
 from tests.tracker.layers import GTAG, TAG_MANAGER, line, shown, table
 from tests.tracker.recorder import Recorder
+from tests.tracker.waiting import wait_until
 from tests.trackway.processes import collecting, stored
 
 pytestmark = pytest.mark.browser
@@ -336,7 +337,7 @@ def test_what_the_docs_show_is_one_buy_with_three_items_in_a_collector(
             page.evaluate(added)
             page.click("h1")
             page.wait_for_timeout(600)
-        page.goto("about:blank")
+            wait_until(page, "trackway.status().then(({queued}) => !queued)")
         until = time.monotonic() + 15
         while len(found) < 5 and time.monotonic() < until:
             time.sleep(0.2)
