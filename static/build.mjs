@@ -21,6 +21,7 @@ async function minified(input, format) {
     target: 'es2020',
     charset: 'utf8',
     legalComments: 'none',
+    tsconfigRaw: {}, // else esbuild writes "use strict", by which nothing here differs
     absWorkingDir: HERE.pathname,
     define: { VERSION: JSON.stringify(version) },
   });
