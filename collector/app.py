@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import importlib.metadata
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import orjson
@@ -22,6 +19,7 @@ from collector.openapi import OPENAPI_PATH, document
 from collector.request import Request
 from collector.route import Route
 from collector.routes import Found, Routes
+from collector.script import Script
 from collector.settings import CollectorSettings, Source
 from collector.sources import Sources
 from collector.state import checks_of, numbers_of, tell_each_minute
@@ -36,8 +34,6 @@ from eventlog.slot import Slot
 from eventlog.timestamps import now_ms
 from eventlog.topics import TOPICS, json_schema
 
-_STATIC: Final = Path(__file__).parent.parent / "static"
-_SCRIPT_PATHS: Final = ("/tw/t.js", "/tracker.js")
 # What an answer says itself stays; `Answer` adds one of its own.
 _SECURITY: Final = [
     (name.encode(), value.encode()) for name, value in FOR_DATA.items() if name != "x-content-type-options"
@@ -69,12 +65,12 @@ class Collector:
             200, orjson.dumps(published), [_AN_HOUR, (b"access-control-allow-origin", b"*")]
         )
         self._gets["/health"] = Answer(200, b'{"status":"up"}')
-        self._script = _script()
+        self._script, self._script_paths = Script(), settings.tracker.scripts
         self.stopping = False
 
     def serves(self, path: str) -> bool:
         """Whether it answers at a path, for whoever puts other apps beside it."""
-        return path in self._gets or path in _SCRIPT_PATHS or path == "/ready" or self._routes.find(path) is not None
+        return path in (*self._gets, *self._script_paths, "/ready") or self._routes.find(path) is not None
 
     def replace_sources(self, sources: dict[str, Source]) -> None:
         """Take other sources and keys from now on."""
@@ -103,7 +99,12 @@ class Collector:
             await self._intake.handle(found.family, _bare(path), scope, receive, send)
             return
         headers = dict(scope["headers"])
-        answer = self._start_up(found.route, scope, headers) if found else self._other(path, method, headers, served)
+        if path in self._script_paths and method in ("GET", "HEAD"):
+            answer = self._script.answer(scope["query_string"], headers)
+        elif found:
+            answer = self._start_up(found.route, scope, headers)
+        else:
+            answer = self._other(path, method, headers, served)
         said = {name for name, _ in answer.headers}
         also = [one for one in _SECURITY if one[0] not in said]
         await replace(answer, headers=answer.headers + also).send(send, head_only=method == "HEAD")
@@ -132,8 +133,6 @@ class Collector:
         if method in ("GET", "HEAD"):
             if path == "/ready":
                 return self._ready()
-            if path in _SCRIPT_PATHS and self._script:
-                return _unless_known(self._script, headers)
             if path in self._gets:
                 return self._gets[path]
         return Answer(404, problem("not_found"))
@@ -160,27 +159,3 @@ def _bare(path: str) -> str:
 def create_app(settings: CollectorSettings, producer: Producer, slot: Slot | None = None) -> Collector:
     """The collector as an ASGI app. What it must remember is kept in `slot`; without one it is forgotten."""
     return Collector(settings, producer, slot)
-
-
-def _script() -> tuple[bytes, bytes, bytes] | None:
-    """The tracker: as it is, gzipped, and its ETag."""
-    file = _STATIC / "tracker.js"
-    if not file.exists():
-        return None
-    body = file.read_bytes()
-    return body, gzip.compress(body, 9, mtime=0), b'"%s"' % hashlib.sha256(body).hexdigest()[:16].encode()
-
-
-def _unless_known(script: tuple[bytes, bytes, bytes], headers: dict[bytes, bytes]) -> Answer:
-    body, packed, tag = script
-    shared = [
-        _AN_HOUR,
-        (b"etag", tag),
-        (b"vary", b"Accept-Encoding"),
-        (b"cross-origin-resource-policy", b"cross-origin"),
-    ]
-    if headers.get(b"if-none-match") == tag:
-        return Answer(304, b"", shared, b"text/javascript; charset=utf-8")
-    if b"gzip" in headers.get(b"accept-encoding", b""):
-        return Answer(200, packed, [*shared, (b"content-encoding", b"gzip")], b"text/javascript; charset=utf-8")
-    return Answer(200, body, shared, b"text/javascript; charset=utf-8")

@@ -33,13 +33,15 @@ _ELSEWHERE: Final = frozenset((*_ANYWHERE, "not_found", "method"))
 
 
 class Read(NamedTuple):
-    """What a GET answers with 200: operation, summary, media type, its JSON Schema, and other statuses."""
+    """What a GET answers with 200: operation, summary, media type, its JSON Schema, other statuses, and what its query
+    may have."""
 
     name: str
     summary: str
     media_type: str = _JSON
     schema: dict[str, Any] = {"type": "object"}  # noqa: RUF012 - never written to
     also: dict[str, str] = {}  # noqa: RUF012
+    query: dict[str, str] = {}  # noqa: RUF012
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
@@ -47,16 +49,16 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _TRACKER: Final = Read(
-    "tracker", "The browser tracker", "text/javascript; charset=utf-8", _TEXT, {"304": "It is the one you have"}
-)
-READS: Final[dict[str, Read]] = {
+    "tracker", "The browser tracker, with the add-ons that `with` names", "text/javascript; charset=utf-8", _TEXT,
+    {"304": "It is the one you have", "404": "No such add-on; the message names those there are"},
+    {"with": "Names of add-ons, separated by commas"},
+)  # fmt: skip
+_READS: Final[dict[str, Read]] = {
     "/health": Read("health", "Whether the process is alive", schema=_object(status=_TEXT)),
     "/ready": Read(
         "ready", "Whether events can be made durable now, or why not",
         schema=_object(ready={"type": "boolean"}, reason=_TEXT), also={"503": "It cannot; `reason` says why"},
     ),
-    "/tw/t.js": _TRACKER,
-    "/tracker.js": _TRACKER._replace(name="tracker_js"),
     "/.well-known/gpc.json": Read("gpc", "That Global Privacy Control is respected"),
     OPENAPI_PATH: Read("openapi", "This document"),
 } | {
@@ -67,10 +69,16 @@ READS: Final[dict[str, Read]] = {
 }  # fmt: skip
 
 
+def reads(settings: CollectorSettings) -> dict[str, Read]:
+    """What is answered to GET beside the protocols' paths."""
+    scripts = {path: _TRACKER._replace(name="get" + _WORDS.sub("_", path)) for path in settings.tracker.scripts}
+    return _READS | scripts
+
+
 def document(settings: CollectorSettings, version: str) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     limits = settings.limits
-    paths: dict[str, dict[str, Any]] = {path: {"get": _read(read)} for path, read in READS.items()}
+    paths: dict[str, dict[str, Any]] = {path: {"get": _read(read)} for path, read in reads(settings).items()}
     for found in Routes(settings).all:
         made = paths.setdefault(found.route.path, {})
         made |= {method.lower(): _operation(found, method, limits) for method in found.route.methods}
@@ -97,11 +105,20 @@ def document(settings: CollectorSettings, version: str) -> dict[str, Any]:
 
 def _read(read: Read) -> dict[str, Any]:
     media_type = read.media_type.partition(";")[0]
-    answers = {"200": {"description": read.summary, "content": {media_type: {"schema": read.schema}}}}
+    answers: dict[str, Any] = {"200": {"description": read.summary, "content": {media_type: {"schema": read.schema}}}}
     answers |= {status: {"description": text} for status, text in read.also.items()}
     if "503" in read.also:
         answers["503"]["content"] = {media_type: {"schema": read.schema}}
-    return {"operationId": read.name, "summary": read.summary, "responses": answers | _problems(_ANYWHERE, answers)}
+    made: dict[str, Any] = {
+        "operationId": read.name,
+        "summary": read.summary,
+        "responses": answers | _problems(_ANYWHERE, answers),
+    }
+    if read.query:
+        made["parameters"] = [
+            {"name": name, "in": "query", "description": text, "schema": _TEXT} for name, text in read.query.items()
+        ]
+    return made
 
 
 def _operation(found: Found, method: str, limits: Limits) -> dict[str, Any]:
@@ -122,8 +139,9 @@ def _start_up(route: Route) -> dict[str, Any]:
 
 def _ingest(found: Found, method: str, limits: Limits) -> dict[str, Any]:
     family, path = found.family, found.route.path
-    is_ours = family is OF_PROTOCOL["trackway"]
-    is_batch = path in segment.BATCHES
+    is_tracker = family is OF_PROTOCOL["trackway"]
+    is_ours = is_tracker or family is OF_PROTOCOL["segment"]
+    is_batch = is_tracker or path in segment.BATCHES
     # A write key in the body needs no other: that is the empty entry.
     security: list[dict[str, list[str]]] = [{"basic": []}, {"bearer": []}, {"header": []}, {"query": []}, {}]
     success: dict[str, Any] = {"description": "The request was read."}

@@ -37,11 +37,18 @@ class Routes:
                     if method in by_method:
                         raise ValueError(f"{method} {route.path} is routed twice")
                     by_method[method] = found
-        for path in list(self._exact):
-            self._exact[path + "/"] = self._exact[path]
         self._patterns = [
             (re.compile(_NAME.sub("[^/]+", re.escape(path)) + "/?"), served) for path, served in patterns.items()
         ]
+        for path in list(self._exact):
+            self._check(path)
+            self._exact[path + "/"] = self._exact[path]
+
+    def _check(self, path: str) -> None:
+        """Whether a path with a name in it would be hidden here. Raises ValueError."""
+        for pattern, served in self._patterns:
+            if pattern.fullmatch(path) and (both := served.keys() & self._exact[path].keys()):
+                raise ValueError(f"{', '.join(sorted(both))} {path} is routed twice")
 
     def find(self, path: str) -> dict[str, Found] | None:
         """Who answers at a path, by method; None where nobody does."""

@@ -107,6 +107,29 @@ class Cookie(BaseModel):
     days: int = Field(400, ge=1, le=400, description="How long the cookie lives; browsers allow 400 days.")
 
 
+class Tracker(BaseModel):
+    """The browser tracker."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prefix: str = Field(
+        "/tw",
+        pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+        description="Where web pages find it, as `/t.js` below it, and where it sends to, `/e` below it: a path of "
+        "your own that no list of blocked addresses has. `/tracker.js`, `/tw/t.js` and `/tw/e` are served beside it.",
+    )
+
+    @property
+    def scripts(self) -> tuple[str, ...]:
+        """The paths of the script."""
+        return tuple(dict.fromkeys((f"{self.prefix}/t.js", "/tw/t.js", "/tracker.js")))
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The paths that take its events; a script sends to the one beside it."""
+        return tuple(dict.fromkeys((f"{self.prefix}/e", "/tw/e")))
+
+
 class Limits(BaseModel):
     """What one request may be, and how much there may be of them. Sizes in bytes, times in seconds."""
 
@@ -201,6 +224,7 @@ class CollectorSettings(LogSettings):
     collect: Collect = Field(Collect(), description="The collector's own listener.")
     sources: dict[str, Source] = Field(default_factory=dict, description="The senders, each under its name.")
     cookie: Cookie = Field(Cookie(), description="The first-party cookie.")
+    tracker: Tracker = Field(Tracker(), description="The browser tracker.")
     limits: Limits = Field(Limits(), description="What one request may be.")
     dedup: Dedup = Field(Dedup(), description="How far back an event's id is known.")
     raptor: Raptor = Field(Raptor(), description="Raptor's and Ibexa CDP's tracking.")

@@ -16,7 +16,7 @@ from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
-from collector.openapi import READS
+from collector.openapi import reads
 from collector.routes import Routes
 from collector.settings import CollectorSettings
 from exporter.settings import ExporterSettings
@@ -47,7 +47,7 @@ class Settings(CollectorSettings, ExporterSettings):
 
     @model_validator(mode="after")
     def _paths_are_free(self) -> Self:
-        taken = {found.route.path for found in Routes(self).all} & READS.keys()
+        taken = {found.route.path for found in Routes(self).all} & reads(self).keys()
         if taken:
             raise ValueError(f"{', '.join(sorted(taken))} is served already; choose another path")
         return self

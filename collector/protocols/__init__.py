@@ -16,6 +16,7 @@ from collector.protocols import (
     rudderstack,
     segment,
     snowplow,
+    tracker,
     umami,
 )
 from collector.request import Request
@@ -56,7 +57,7 @@ class Family(Protocol):
 
 
 FAMILIES: Final[tuple[Family, ...]] = (
-    segment, rudderstack, jitsu, posthog, mixpanel, ga4, cloudevents, raptor, snowplow, plausible, umami,
+    tracker, segment, rudderstack, jitsu, posthog, mixpanel, ga4, cloudevents, raptor, snowplow, plausible, umami,
 )  # fmt: skip
 
 OF_PROTOCOL: Final[dict[str, Family]] = {name: family for family in FAMILIES for name in family.PROTOCOLS}

@@ -1,7 +1,6 @@
-"""Segment's HTTP dialect, which is our native one, and the tracker's.
+"""Segment's HTTP dialect, which is our native one.
 
-Source: Segment's public HTTP tracking API and what its SDKs put on the wire. `/tw/e` takes the same bodies from our
-tracker: what all events of a batch share stands once, in the batch's `context`.
+Source: Segment's public HTTP tracking API and what its SDKs put on the wire.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ from eventlog.errors import Rejected, RejectedReason
 from eventlog.event import Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
 
-PROTOCOLS: Final = ("segment", "trackway")
+PROTOCOLS: Final = ("segment",)
 STATUSES: Final[Mapping[Code, int]] = {}
 
-BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e")
+BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/import")
 _LETTERS: Final[dict[str, Kind]] = {
     "t": "track", "i": "identify", "p": "page", "g": "group", "a": "alias", "s": "screen",
 }  # fmt: skip
@@ -165,12 +164,8 @@ def unwrap(request: Request) -> Parsed:
         parsed = messages_of(unpack(request.query.get("data", ""), request.settings.limits.body_values), request, True)
         parsed.reply, parsed.fingerprint, parsed.is_link = PIXEL, request.fingerprint(), True
         return parsed
-    body = request.take_json()
-    is_single = path in _KINDS or (path == "/tw/e" and isinstance(body, dict) and "batch" not in body)
-    parsed = messages_of(body, request, is_single)
-    if path == "/tw/e":
-        parsed.protocol = "trackway"
-    elif is_rudderstack(parsed.messages[0] if parsed.messages else None):
+    parsed = messages_of(request.take_json(), request, path in _KINDS)
+    if is_rudderstack(parsed.messages[0] if parsed.messages else None):
         parsed.protocol = "rudderstack"
     return parsed
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from starlette.types import Message
 
 from collector.app import Collector, create_app
-from collector.openapi import OPENAPI_PATH, READS, document
+from collector.openapi import OPENAPI_PATH, document, reads
 from collector.routes import Routes
 from collector.settings import CollectorSettings, Limits
 from collector.statuses import CODES, Code
@@ -45,7 +45,7 @@ def test_it_lists_exactly_the_paths_that_are_served(tmp_path: Path) -> None:
     app = app_in(tmp_path)
     paths = document(CollectorSettings(), "0")["paths"]
     routed = {found.route.path for found in Routes(CollectorSettings()).all}
-    assert set(paths) == routed | set(READS)
+    assert set(paths) == routed | set(reads(CollectorSettings()))
     for path, operations in paths.items():
         one = re.sub(r"{\w+}", "x", path)
         statuses = {
@@ -96,7 +96,7 @@ def test_what_it_says_of_an_answer_is_what_is_answered(tmp_path: Path) -> None:
                 assert shown.get("reason", "duplicate") in receipt["reason"]["enum"]
             problem: dict[str, Any] = (await collector.post("/v1/batch", b"{")).json()
             assert set(problem) == set(schemas["Problem"]["required"])
-            for path, read in READS.items():
+            for path, read in reads(collector.settings).items():
                 answer = await collector.http.get(path)
                 assert (answer.status_code, answer.headers["content-type"]) == (200, read.media_type)
                 assert answer.headers["x-frame-options"] == "DENY"

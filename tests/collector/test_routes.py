@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route as Page
 
 from collector.app import create_app
-from collector.openapi import READS
+from collector.openapi import reads
 from collector.protocols import FAMILIES
 from collector.routes import Found, Routes
 from collector.settings import CollectorSettings
@@ -26,6 +26,7 @@ from tests.collector.running import ORIGIN, SERVER_KEY, Running, running, settin
 from trackway.demo.shop import create_shop
 
 ALL: Final = Routes(CollectorSettings()).all
+READS: Final = reads(CollectorSettings())
 INGEST: Final = [found for found in ALL if found.route.reply is None]
 STRANGER = "https://stranger.example"
 

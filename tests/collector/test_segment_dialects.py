@@ -192,7 +192,7 @@ def test_what_sdks_ask_for_and_are_answered(tmp_path: Path) -> None:
 
 def test_each_names_its_protocol() -> None:
     assert (segment.PROTOCOLS, rudderstack.PROTOCOLS, jitsu.PROTOCOLS) == (
-        ("segment", "trackway"),
+        ("segment",),
         ("rudderstack",),
         ("jitsu",),
     )

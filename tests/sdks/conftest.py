@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
 from eventlog.topics import REJECTED
 from tests.sdks.pages import Pages, serving_pages
 from tests.sdks.table import PAGE, Sdk, Table, noted
-from tests.tracker.conftest import ARGUMENTS
 from tests.trackway.processes import collecting, stored
 
 # Public ids of other vendors that mean the source `shop`.
@@ -71,14 +70,6 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         config.write_text(_CONFIG.format(folder=folder, origin=pages.url, aliases=aliases))
         with collecting(config) as url:
             yield Collector(url, config, pages)
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import brotli
 import orjson
 
 from collector.decode import BadBody
-from collector.openapi import READS
-from collector.protocols import segment
-from collector.protocols.segment import PATHS
+from collector.openapi import reads
+from collector.protocols import segment, tracker
 from collector.routes import Routes
 from collector.sent import Sent
 from collector.settings import CollectorSettings
@@ -28,6 +27,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+PATHS = (*segment.PATHS, *CollectorSettings().tracker.events)
 BATCHES = ("/v1/batch", "/v1/b", "/v1/import", "/tw/e", "/v1/batch/")
 PACKERS: dict[bytes, Callable[[bytes], bytes]] = {
     b"gzip": lambda data: gzip.compress(data, 1), b"deflate": lambda data: zlib.compress(data, 1),
@@ -50,7 +50,7 @@ EVENTS = ("Product Viewed", "Order Completed", "Cart Viewed", "search", "consent
 FOREIGN = [
     (method.encode(), re.sub(r"\{\w+\}", "12345", found.route.path))
     for found in Routes(CollectorSettings()).all
-    if found.route.reply is None and found.family is not segment
+    if found.route.reply is None and found.family not in (segment, tracker)
     for method in found.route.methods
 ]
 SHAPES = [(query.encode(), body if isinstance(body, bytes) else orjson.dumps(body)) for query, body in bodies()]
@@ -163,7 +163,7 @@ class Malformed:
         paths = [
             *PATHS,
             *(path + "/" for path in PATHS),
-            *READS,
+            *reads(CollectorSettings()),
             "/",
             "/nothing",
             "/v1/batch//",
