@@ -39,13 +39,14 @@ if (trackway && !trackway.auto) {
       } catch {}
     }, true);
 
+  let views = 0;
   // The next page of results is no new search.
-  let before = (trackway.auto = trackway.on('view', (/** @type {{soft: boolean}} */ { soft }) => {
+  let before = (trackway.auto = trackway.on('view', () => {
     const meta = 'meta[name=status]';
     // The tag and the navigation, which is the first entry, speak of the page that was loaded.
     if (
       (/** @type {any} */ (document.querySelector(meta))?.content ??
-        (soft || trackway.setting('status', /** @type {any} */ (performance.getEntries()[0]).responseStatus))) == 404
+        (views++ || trackway.setting('status', /** @type {any} */ (performance.getEntries()[0]).responseStatus))) == 404
     )
       tell('404');
     const asked = new URLSearchParams(location.search);

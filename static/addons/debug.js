@@ -15,14 +15,14 @@ const ROWS = 200;
 const STATUSES = {
   accepted: ['good', 'sent, the collector stored it'],
   duplicate: ['good', 'sent, the collector had it already: it counts once'],
-  held: ['wait', 'held'],
+  held: ['wait', ''],
   queued: ['wait', 'kept for a later try'],
   filtered: ['info', 'dropped'],
   rejected: ['bad', 'refused'],
 };
 /** What reasons mean; the others say it themselves. @type {Record<string, string>} */
 const REASONS = {
-  held_consent: 'nobody has been asked for consent yet',
+  held_consent: '',
   filtered_consent: 'the visitor has not agreed to analytics',
   filtered_before: 'a filter of this site said no',
   filtered_sample: 'this visitor is outside the sample (data-sample)',
@@ -63,6 +63,8 @@ const rows = [];
 /** @type {HTMLElement|undefined} */
 let host;
 let [refresh, drawing] = [async () => {}, 0];
+/** @type {any} what `status` said last */
+let status = {};
 
 /** An element with these properties and children. @param {string} name @param {object} properties @param {(Node|string)[]} children */
 const make = (name, properties, ...children) => {
@@ -74,7 +76,7 @@ const json = (/** @type {any} */ value) => JSON.stringify(value, null, 1);
 const number = (/** @type {number} */ n, /** @type {string} */ noun) => `${n} ${noun}${n === 1 ? '' : 's'}`;
 const wordsOf = (/** @type {any} */ { status, reason, path }) => {
   const [tone, words] = STATUSES[status];
-  const why = REASONS[`${status}_${reason}`] || (reason || '').replace(/_/g, ' ');
+  const why = REASONS[`${status}_${reason}`] ?? (reason || '').replace(/_/g, ' ');
   return [tone, [/too_many$|full/.test(reason) ? 'dropped' : words, path, why].filter(Boolean).join(': ')];
 };
 const consentWords = (/** @type {any} */ choice) =>
@@ -82,10 +84,13 @@ const consentWords = (/** @type {any} */ choice) =>
     ? Object.keys(choice).map((name) => `${name.replace(/_/g, ' ')} ${choice[name] ? 'yes' : 'no'}`).join(', ')
     : 'nobody has been asked yet: events are held';
 
+/** Nothing more is known of an event that waits. @param {Row} row */
+const stateOf = ({ state, message }) =>
+  state || (message && (status.consent ? 'waiting for its batch, which goes out within a second' : 'held: nobody has been asked for consent yet'));
 /** The row as it is now, in the element it has already. @param {Row} row @returns {HTMLElement} */
 const draw = (row) => {
-  const { time, name, tone, state, message, receipt } = row;
-  const words = [make('time', {}, time.toTimeString().slice(0, 8)), make('b', {}, name), make('span', { className: tone }, state)];
+  const { time, name, tone, message, receipt } = row;
+  const words = [make('time', {}, time.toTimeString().slice(0, 8)), make('b', {}, name), make('span', { className: tone }, stateOf(row))];
   const node = (row.node ||= make('li', {}, message ? make('details', {}, make('summary', {}), make('pre', {})) : make('p', {})));
   const [line, detail] = /** @type {any} */ (node.querySelectorAll('summary, p, pre'));
   line.replaceChildren(...words);
@@ -96,13 +101,12 @@ const draw = (row) => {
 /** @param {Partial<Row> & {name: string}} row @returns {Row} */
 const add = (row) => {
   rows.unshift({ time: new Date(), tone: 'info', state: '', ...row });
-  rows.splice(ROWS);
+  rows.splice(ROWS).map(({ node }) => node?.remove());
   return rows[0];
 };
 /** What is told, by its type. @type {Record<string, (detail: any) => void>} */
 const told = {
-  event: (message) =>
-    add({ name: message.event || message.type, message, tone: 'wait', state: 'waiting for its batch, which goes out within a second' }),
+  event: (message) => add({ name: message.event || message.type, message, tone: 'wait' }),
   receipt(receipt) {
     const { id, name } = receipt;
     // A purchase has got its id late, in the message itself; another page's events are met here first.
@@ -120,7 +124,7 @@ const told = {
     const next = stopped ? 'when the browser is online, the page is seen again, or another is opened' : `in ${Math.ceil(wait / 1000)} s`;
     const [tone, words] = wordsOf({ status: 'queued', reason });
     const state = `${words}; next try ${next}`;
-    for (const row of rows) if (row.message && row.tone === tone && row.receipt?.status !== 'held') row.state = state;
+    for (const row of rows) if (row.message && row.tone === tone) row.state = state;
     add({ name: 'failure', tone: 'bad', state });
   },
   consent: (choice) => add({ name: 'consent', state: consentWords(choice) }),
@@ -140,9 +144,9 @@ const open = () => {
   const facts = make('dl', {});
   const title = make('span', {});
   const text = make('textarea', { readOnly: true, ariaLabel: 'JSON' });
-  let status = {};
   refresh = async () => {
-    const { consent, held, queued, dropped, anonymousId, userId } = (status = await trackway.status());
+    status = await trackway.status();
+    const { consent, held, queued, dropped, anonymousId, userId } = status;
     drawing = 0;
     title.textContent = `${held + queued} waiting, ${number(rows.filter(({ tone }) => tone === 'bad').length, 'problem')}`;
     const shown = {
@@ -154,10 +158,9 @@ const open = () => {
     facts.replaceChildren(...Object.entries(shown).flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
     // What stands there already stays, with its focus and its place.
     list.prepend(...rows.map(draw).filter((node) => node.parentNode !== list));
-    while (list.childElementCount > ROWS) list.lastChild.remove();
   };
   const copy = async (/** @type {any} */ { target }) => {
-    text.value = json({ status, events: rows.map((row) => ({ ...row, node: undefined })) });
+    text.value = json({ status, events: rows.map((row) => ({ ...row, state: stateOf(row), node: undefined })) });
     try {
       await navigator.clipboard.writeText(text.value);
       target.textContent = 'Copied';

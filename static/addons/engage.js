@@ -37,16 +37,16 @@ if (trackway && !trackway.engage) {
 
   watch('pointermove pointerdown keydown wheel touchmove focus blur visibilitychange', count);
   // A press may lead to another view, and its router has swapped the page by the time the old view is left.
-  watch('pointerdown keydown', measure);
+  watch('pointerdown keydown visibilitychange pagehide', measure);
   watch('scroll', ({ target }) => {
     if (target === document) count((target = document.scrollingElement));
     scrolled = target;
     // Later the layout is done anyway.
     timer ||= +setTimeout(measure, 200);
   });
-  trackway.on('leave', (/** @type {{hidden: boolean}} */ { hidden }) => {
+  trackway.on('leave', () => {
     count();
-    if (hidden || !height) measure();
+    if (!height) measure();
     if (engaged < LEAST) return;
     const scroll_depth = Math.min(100, Math.round((100 * deepest) / height));
     trackway.track('engagement', { engaged_ms: Math.round(engaged), scroll_depth });
