@@ -74,6 +74,11 @@ class Api:
         profile = await self.profile(request)
         return {"sessions": await self._lookup.sessions(profile["id"], limit), "limit": limit}
 
+    async def profile_consents(self, request: Request) -> Answer:
+        limit = limit_of(request.query_params, 100, MOST_EVENTS)
+        profile = await self.profile(request)
+        return {"consents": await self._lookup.consents(profile["id"], limit), "limit": limit}
+
     async def event(self, request: Request) -> Answer:
         event_id = id_of(request)
         traces = await self._whereabouts.traces(event_id)

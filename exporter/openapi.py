@@ -101,6 +101,11 @@ OPERATIONS: Final = (
         errors=("bad_request", "not_found"),
     ),
     Operation(
+        "GET", _PROFILE_ID + "/consents", "profile_consents", "A person's choices, newest first",
+        _object(consents=_list("Choice"), limit=_NUMBER), (_limit(100, MOST_EVENTS),),
+        errors=("bad_request", "not_found"),
+    ),
+    Operation(
         "GET", "/api/v1/events/{id}", "event", "What happened to the event of an id",
         _object(id=_TEXT, traces=_list("Trace")), errors=("not_found",),
     ),
@@ -216,6 +221,8 @@ def _schemas() -> dict[str, Any]:
         ),
         # Their fields grow with every release; what is written here is what stays.
         "TimelineEvent": {"type": "object"},
+        "Choice": _object(event=_TEXT, source=_TEXT, time=_TIME, consent={"type": "object"})
+        | {"description": "One `consent` event: its id, and what it said; `text_version` where it told the text."},
         "Trace": {
             "type": "object",
             "description": "One record of this id: status, reason, partition, offset; of an accepted one its session,"

@@ -11,7 +11,7 @@ from tests.services import find_chromium, find_firefox
 BrowserName = Literal["chromium", "firefox"]
 BROWSERS: Final[tuple[BrowserName, ...]] = ("chromium", "firefox")
 
-_CHROMIUM: Final = [
+CHROMIUM_ARGUMENTS: Final = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
@@ -23,5 +23,5 @@ def launch(playwright: Playwright, name: BrowserName) -> Browser:
         # The system's Firefox is driven by WebDriver BiDi.
         return playwright.firefox.launch(channel="moz-firefox", executable_path=find_firefox())
     return playwright.chromium.launch(
-        executable_path=find_chromium(), args=_CHROMIUM, ignore_default_args=["--disable-back-forward-cache"]
+        executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
     )

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -34,6 +35,7 @@ PROTOCOLS: Final = ("raptor",)
 STATUSES: Final[Mapping[Code, int]] = {}
 
 _MAX_REFERER: Final = 2_048
+_MOST_POSITIONS: Final = 999
 _JSON_STARTS: Final = (b"{", b"[")
 _SUCCESS: Final = b'{"success":true,"receipts":'
 # What templates write where they know nothing.
@@ -52,6 +54,7 @@ _CAMPAIGN: Final = (
     ("source", "utm_source"), ("medium", "utm_medium"), ("name", "utm_campaign"), ("term", "utm_term"),
     ("content", "utm_content"),
 )  # fmt: skip
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _QUANTITY: Final = re.compile(r"(.+):([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _STOCK: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -103,16 +106,25 @@ def _hybrid(request: Request, positions: Positions) -> Parsed:
         stated |= {name: content[name] for name in _CUSTOMER if name in content}
     if len(items) > limits.batch_events:
         raise BadBody("too_many_events", f"a request holds {limits.batch_events} events at most; send fewer")
-    messages = [_message(_flat(stated, item), positions) if isinstance(item, dict) else item for item in items]
+    messages = [named(item, positions, stated) if isinstance(item, dict) else item for item in items]
     parsed = Parsed("raptor", messages, list_name)
     customer = next((text for name in _CUSTOMER if (text := text_of(stated.get(name)))), None)
     parsed.write_keys = (customer,) if customer else _key_of_page(request)
-    named = [Visitor(*map(message.get, Visitor._fields)) for message in messages if isinstance(message, dict)]
-    visitor = visitor_of(request, customer, named)
+    visitor = visitor_of(request, (customer,) if customer else (), [stated_in(one) for one in messages])
     parsed.is_anonymous = visitor is None
     if visitor:
         parsed.shared, parsed.cookies = visitor.shared, visitor.cookies
     return parsed
+
+
+def named(item: Mapping[str, Any], positions: Positions, shared: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+    """An item of the script's queue, or a pixel's parameters, as an event that `read` takes; `shared`: for all."""
+    return _message(_flat(shared, item), positions)
+
+
+def stated_in(message: Any) -> Visitor:
+    """What an event with names states of its visitor."""
+    return Visitor(*map(message.get, Visitor._fields)) if isinstance(message, dict) else Visitor()
 
 
 def _key_of_page(request: Request) -> tuple[str, ...]:
@@ -126,6 +138,9 @@ def _flat(shared: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
     """One of the script's queue, `{event, params, options}`, as the parameters of a pixel; or it is them already."""
     flat = {**shared, **item}
     params, options = flat.pop("params", None), flat.pop("options", None)
+    if isinstance(params, list):
+        # `raptor.trackEvent(p1, p2, …)`: what is left out there is null.
+        params = {f"p{at}": value for at, value in enumerate(params[:_MOST_POSITIONS], 1)}
     if isinstance(params, dict):
         flat |= params
     elif params is not None and (name := _PUSHED.get(str(flat.get("event")).lower())):

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from collector.consent import split_preferences
+from collector.consent import chosen, split_preferences
 from collector.decode import BadBody
 from collector.meanings import SEGMENT, Meaning
 from collector.packed import unpack
@@ -85,7 +85,10 @@ class StatedScreen(TypedDict):
 
 
 class StatedConsent(TypedDict, total=False):
+    """`choice` is our tracker's: `granted`, or the purposes that are allowed."""
+
     categoryPreferences: OnErrorOmit[Object]
+    choice: Any
     tcf: Word
     text_version: Word
     method: Word
@@ -252,6 +255,8 @@ def read_message(value: Any, path: str, parsed: Parsed, kind: Kind | None) -> Se
     if parsed.path in _PIXELS:
         event["channel"] = "pixel"
     choices = _read_context(event, context)
+    if meaning.name == "consent":
+        _read_evidence(event)
     if event["kind"] in ("page", "screen"):
         _read_page(event, title)
     return Sent(
@@ -307,12 +312,26 @@ def _read_context(event: Event, context: Context) -> Choices | None:
 def _consent(stated: StatedConsent) -> tuple[Consent, Choices | None]:
     """What is stated of our purposes, and what is to be read by the source's rules."""
     consent, categories = split_preferences(stated.get("categoryPreferences", {}))
+    if "choice" in stated:
+        consent = chosen(stated["choice"])
     if "text_version" in stated:
         consent["text_version"] = stated["text_version"]
     if "method" in stated:
         consent["method"] = stated["method"]
     tcf = stated.get("tcf")
     return consent, Choices(categories, tcf) if categories or tcf else None
+
+
+def _read_evidence(event: Event) -> None:
+    """Which text the person was shown and how the choice was made, where the properties of a choice say so."""
+    properties = event.get("properties", {})
+    told: Consent = {}
+    if version := text_of(properties.get("text_version")):
+        told["text_version"] = version
+    if method := text_of(properties.get("method")):
+        told["method"] = method
+    if told:
+        event["consent"] = {**told, **event.get("consent", {})}
 
 
 def _read_page(event: Event, title: str | None) -> None:

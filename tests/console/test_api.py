@@ -103,6 +103,7 @@ def test_exports_and_their_runs_without_the_streams_secret(site: Site) -> None:
         ("/api/v1/profiles/none", 404, "not_found", "path.id"),
         ("/api/v1/profiles/none/events", 404, "not_found", "path.id"),
         ("/api/v1/profiles/none/sessions", 404, "not_found", "path.id"),
+        ("/api/v1/profiles/none/consents", 404, "not_found", "path.id"),
         ("/api/v1/events/none", 404, "not_found", "path.id"),
         ("/api/v1/events/" + "x" * 300, 404, "not_found", "path.id"),
         ("/api/v1/profiles/%00", 404, "not_found", "path.id"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -60,16 +61,22 @@ class Collector:
         return stored(self.config, REJECTED)
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """One for all tests of a module: each looks at what is new."""
-    folder = tmp_path_factory.mktemp("sdks")
+@contextlib.contextmanager
+def collector_in(folder: Path) -> Iterator[Collector]:
+    """A collector with its data in the folder, and the website, for the length of the block."""
     config = folder / "trackway.yml"
     with serving_pages() as pages:
         aliases = ", ".join(f"'{alias}'" for alias in ALIASES)
         config.write_text(_CONFIG.format(folder=folder, origin=pages.url, aliases=aliases))
         with collecting(config) as url:
             yield Collector(url, config, pages)
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """One for all tests of a module: each looks at what is new."""
+    with collector_in(tmp_path_factory.mktemp("sdks")) as started:
+        yield started
 
 
 @pytest.fixture
