@@ -15,20 +15,16 @@ const ROWS = 200;
 const STATUSES = {
   accepted: ['good', 'sent, the collector stored it'],
   duplicate: ['good', 'sent, the collector had it already: it counts once'],
-  held: ['wait', ''],
   queued: ['wait', 'kept for a later try'],
   filtered: ['info', 'dropped'],
   rejected: ['bad', 'refused'],
 };
 /** What reasons mean; the others say it themselves. @type {Record<string, string>} */
 const REASONS = {
-  held_consent: '',
   filtered_consent: 'the visitor has not agreed to analytics',
   filtered_before: 'a filter of this site said no',
-  filtered_sample: 'this visitor is outside the sample (data-sample)',
   filtered_dnt: 'the browser signals that it wants no tracking',
   filtered_bot: 'the collector takes this browser for a bot',
-  rejected_too_many: 'more than 100 events in a second, or 50 before consent',
   rejected_too_large: 'it has more than 32 KB',
   rejected_queue_full: 'too much was waiting, and this was the oldest',
   queued_unreachable: 'the collector did not answer',
@@ -74,15 +70,17 @@ const make = (name, properties, ...children) => {
 };
 const json = (/** @type {any} */ value) => JSON.stringify(value, null, 1);
 const number = (/** @type {number} */ n, /** @type {string} */ noun) => `${n} ${noun}${n === 1 ? '' : 's'}`;
-const wordsOf = (/** @type {any} */ { status, reason, path }) => {
+const wordsOf = (/** @type {any} */ { status, reason = '', path }) => {
   const [tone, words] = STATUSES[status];
-  const why = REASONS[`${status}_${reason}`] ?? (reason || '').replace(/_/g, ' ');
-  return [tone, [/too_many$|full/.test(reason) ? 'dropped' : words, path, why].filter(Boolean).join(': ')];
+  const why = REASONS[`${status}_${reason}`] || (reason > 0 ? `the collector answered ${reason}` : reason.replace(/_/g, ' '));
+  return { tone, state: [words, path, why].filter(Boolean).join(': ') };
 };
 const consentWords = (/** @type {any} */ choice) =>
-  choice
-    ? Object.keys(choice).map((name) => `${name.replace(/_/g, ' ')} ${choice[name] ? 'yes' : 'no'}`).join(', ')
-    : 'nobody has been asked yet: events are held';
+  !choice
+    ? 'nobody has been asked yet: events are held'
+    : choice.at
+      ? choice
+      : Object.keys(choice).map((name) => `${name.replace(/_/g, ' ')} ${choice[name] ? 'yes' : 'no'}`).join(', ');
 
 /** Nothing more is known of an event that waits. @param {Row} row */
 const stateOf = ({ state, message }) =>
@@ -104,32 +102,33 @@ const add = (row) => {
   rows.splice(ROWS).map(({ node }) => node?.remove());
   return rows[0];
 };
+const nameOf = (/** @type {any} */ { event, type }) => event || type;
 /** What is told, by its type. @type {Record<string, (detail: any) => void>} */
 const told = {
-  event: (message) => add({ name: message.event || message.type, message, tone: 'wait' }),
-  receipt(receipt) {
-    const { id, name } = receipt;
-    // A purchase has got its id late, in the message itself; another page's events are met here first.
-    const row = rows.find(({ message }) => id && message?.messageId === id) || add({ name });
-    const [tone, state] = wordsOf(receipt);
-    Object.assign(row, { receipt, tone, state });
+  // Filters are asked in the same moment: what none of them stops is told as an event next.
+  before: (message) => add({ name: nameOf(message), message, ...wordsOf({ status: 'filtered', reason: 'before' }) }),
+  event: (message) => Object.assign(rows.find((row) => row.message === message) || {}, { tone: 'wait', state: '' }),
+  receipt({ event, ...receipt }) {
+    const row = rows.find(({ message }) => message === event) || add({ name: nameOf(event), message: event });
+    // What is queued has been told why, with the time of the next try.
+    Object.assign(row, { receipt }, receipt.status !== 'queued' && wordsOf(receipt));
   },
-  send({ ids, bytes, leaving }) {
+  send({ batch, leaving }) {
     for (const row of rows)
-      if (ids.includes(row.message?.messageId))
+      if (batch.includes(row.message))
         row.state = leaving ? 'handed over while the page was left: the next page learns what became of it' : 'on its way to the collector';
-    add({ name: 'request', state: `${number(ids.length, 'event')}, ${number(bytes, 'byte')}` });
+    add({ name: 'request', state: number(batch.length, 'event') });
   },
   retry({ reason, wait, stopped }) {
+    const { tone, state: words } = wordsOf({ status: 'queued', reason });
     const next = stopped ? 'when the browser is online, the page is seen again, or another is opened' : `in ${Math.ceil(wait / 1000)} s`;
-    const [tone, words] = wordsOf({ status: 'queued', reason });
     const state = `${words}; next try ${next}`;
-    for (const row of rows) if (row.message && row.tone === tone) row.state = state;
+    for (const row of rows) if (row.tone === tone) row.state = state;
     add({ name: 'failure', tone: 'bad', state });
   },
   consent: (choice) => add({ name: 'consent', state: consentWords(choice) }),
   view: ({ url }) => add({ name: 'view', state: url }),
-  error: ({ message }) => add({ name: 'error', tone: 'bad', state: message }),
+  error: (error) => add({ name: 'error', tone: 'bad', state: `${error}` }),
   debug: (wanted) => (wanted ? open() : close()),
 };
 
@@ -151,11 +150,12 @@ const open = () => {
     title.textContent = `${held + queued} waiting, ${number(rows.filter(({ tone }) => tone === 'bad').length, 'problem')}`;
     const shown = {
       Consent: consentWords(consent),
-      Waiting: `${held} for consent, ${queued} for the collector; ${dropped} lost`,
+      Waiting: `${held} for consent, ${queued} for the collector`,
+      Lost: dropped && `${dropped}: too many at once, too large or too old`,
       Visitor: anonymousId ? anonymousId + " (the collector's cookie wins)" : 'no id',
-      User: userId || 'not signed in',
+      User: userId,
     };
-    facts.replaceChildren(...Object.entries(shown).flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
+    facts.replaceChildren(...Object.entries(shown).flatMap(([name, value]) => (value ? [make('dt', {}, name), make('dd', {}, value)] : [])));
     // What stands there already stays, with its focus and its place.
     list.prepend(...rows.map(draw).filter((node) => node.parentNode !== list));
   };
@@ -172,7 +172,7 @@ const open = () => {
     }
   };
   const body = make('div', {}, facts, list, make('button', { onclick: copy }, 'Copy as JSON'));
-  const panel = make('section', { ariaLabel: 'Trackway', onkeydown: (/** @type {KeyboardEvent} */ { key }) => key === 'Escape' && close() },
+  const panel = make('section', { ariaLabel: 'Trackway', onkeydown: (/** @type {KeyboardEvent} */ { key }) => void (key === 'Escape' && close()) },
     make('details', { open: innerWidth > 480 }, make('summary', { className: 'head' }, make('b', {}, 'Trackway'), title), body),
     make('button', { onclick: close }, 'Close'));
   const sheet = new CSSStyleSheet();
@@ -188,9 +188,11 @@ const open = () => {
 };
 
 // The tag may stand twice on a page.
-if (trackway && !trackway.overlay)
+if (trackway && !trackway.overlay) {
   trackway.overlay = trackway.on('*', (/** @type {any} */ detail, /** @type {string} */ type) => {
     told[type]?.(detail);
     if (host) drawing ||= requestAnimationFrame(refresh);
   });
+  if (trackway.setting('debug') != null) open();
+}
 export {};

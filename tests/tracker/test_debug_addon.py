@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "tracker" / "debug.md"
 STRICT = "default-src 'self'; require-trusted-types-for 'script'"
 PANEL = "trackway-debug"
 WAITS = "waiting for its batch, which goes out within a second"
-# Texts of the panel whose contrast to what is painted under them is below 4.5: [text, ratio], after how many were looked at.
+# How many texts the panel has, and those whose contrast to what is painted under them is below 4.5: [text, ratio].
 PALE = """() => {
   const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((one) => one / 255)
@@ -42,6 +42,26 @@ PALE = """() => {
   return [texts.length, texts.map((one) => [one.textContent, ratio(one)]).filter(([, found]) => found < 4.5)];
 }"""
 
+# `later(ms)` is that much later, for the clock and for every timer longer than a second.
+CLOCK = """
+  const [now, wait] = [performance.now.bind(performance), window.setTimeout];
+  let skew = 0;
+  const sleepers = new Set();
+  performance.now = () => now() + skew;
+  window.setTimeout = (action, ms = 0, ...values) => {
+    if (ms > 1000) sleepers.add([performance.now() + ms, action, values]);
+    else return wait(action, ms, ...values);
+  };
+  window.later = (ms) => {
+    skew += ms;
+    for (const one of [...sleepers])
+      if (one[0] <= performance.now() && sleepers.delete(one)) one[1](...one[2]);
+  };
+"""
+
+FAILED = """(tries) => [...document.querySelector('trackway-debug').shadowRoot.querySelectorAll('li > p > b')]
+  .filter(({textContent}) => textContent === 'failure').length === tries"""
+
 
 @pytest.fixture(autouse=True)
 def site(recorder: Recorder) -> None:
@@ -59,7 +79,7 @@ def phone(browser: Browser, recorder: Recorder, watch: Watch) -> Iterator[Browse
 def rows(page: Page) -> list[str]:
     """Name and state of each row, newest first."""
     texts = page.locator(f"{PANEL} li").evaluate_all(
-        "(all) => all.map((one) => [...one.querySelectorAll('b, span')].map(({textContent}) => textContent).join(' | '))"
+        "(all) => all.map((one) => [...one.querySelectorAll('b, span')].map((part) => part.textContent).join(' | '))"
     )
     return [str(text) for text in texts]
 
@@ -84,13 +104,13 @@ def test_what_an_event_goes_through_is_said_in_words(open_page: Open, recorder: 
     assert fact(page, "Consent") == "nobody has been asked yet: events are held"
     assert fact(page, "Waiting").startswith("1 for consent, 0 for the collector")
 
-    page.evaluate("trackway('consent', 'granted')")
+    page.evaluate("void trackway('consent', 'granted')")
     shows(page, "page | sent, the collector stored it")
-    shows(page, "consent | analytics yes, personalization yes")
-    shows(page, "request | ")
+    shows(page, "consent | granted")
+    shows(page, "request | 2 events")
     assert fact(page, "Visitor").startswith(recorder.events[0]["anonymousId"])
 
-    page.evaluate("trackway('track', 'Leaflet', {price: 9})")
+    page.evaluate("void trackway('track', 'Leaflet', {price: 9})")
     shows(page, f"Leaflet | {WAITS}")
     shows(page, "Leaflet | sent, the collector stored it")
 
@@ -115,26 +135,36 @@ def test_it_says_what_the_collector_refused_and_where(open_page: Open, recorder:
     expect(page.locator(f"{PANEL} .head")).to_contain_text("0 waiting, 1 problem")
 
 
-def test_it_says_what_is_kept_and_when_it_is_tried_again(open_page: Open, recorder: Recorder) -> None:
+def test_it_says_what_is_kept_and_when_it_is_tried_again(
+    open_page: Open, context: BrowserContext, recorder: Recorder
+) -> None:
+    context.add_init_script(CLOCK)
     page = open_page()
     shows(page, "page | sent, the collector stored it")
-    recorder.faults.append(answer(503, None, retry_after="4"))
-    page.evaluate("trackway('track', 'Late')")
-    shows(page, "Late | kept for a later try: http 503; next try in 4 s")
-    recorder.stop()
-    shows(page, "Late | kept for a later try: the collector did not answer; next try ", r"in \d+ s")
-    shows(page, "failure | kept for a later try: the collector did not answer")
-    recorder.start()
-    shows(page, "Late | sent, the collector stored it")
+    recorder.faults.append(answer(503, {}, retry_after="90"))
+    page.evaluate("void trackway('track', 'basket')")
+    shows(page, "basket | kept for a later try: the collector answered 503; next try in 90 s")
+    shows(page, "failure | kept for a later try: the collector answered 503; next try in 90 s")
+    page.evaluate("later(90_000)")
+    shows(page, "basket | sent, the collector stored it")
 
 
-def test_it_says_that_a_blocked_collector_is_left_alone(open_page: Open, recorder: Recorder) -> None:
+def test_it_says_that_a_blocked_collector_is_left_alone(
+    open_page: Open, context: BrowserContext, recorder: Recorder
+) -> None:
+    context.add_init_script(CLOCK)
     page = open_page()
     shows(page, "page | sent, the collector stored it")
     recorder.stop()
-    page.evaluate("trackway('track', 'Stuck')")
-    shows(page, "Stuck | kept for a later try: the collector did not answer; next try when the browser is online")
+    page.evaluate("void trackway('track', 'basket')")
+    shows(page, "basket | kept for a later try: the collector did not answer; next try ", r"in \d+ s")
+    for tries in (2, 3):
+        page.evaluate("later(60_000)")
+        page.wait_for_function(FAILED, arg=tries)
+    shows(page, "basket | kept for a later try: the collector did not answer; next try when the browser is online")
     recorder.start()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    shows(page, "basket | sent, the collector stored it")
 
 
 def test_it_says_what_never_left_the_browser(open_page: Open, recorder: Recorder) -> None:
@@ -145,10 +175,15 @@ def test_it_says_what_never_left_the_browser(open_page: Open, recorder: Recorder
       for (let i = 0; i < 120; i++) trackway('track', 'Looping');
     }""")
     shows(page, "Private | dropped: a filter of this site said no")
-    shows(page, "Looping | dropped: more than 100 events in a second, or 50 before consent")
-    page.evaluate("trackway('consent', 'denied')")
-    page.evaluate("trackway('track', 'Unwanted')")
-    shows(page, "Unwanted | dropped: the visitor has not agreed to analytics")
+    shows(page, "Looping | ")
+    assert re.match(r"\d+: too many at once", fact(page, "Lost"))
+    page.wait_for_timeout(1_100)  # until another second has begun
+    page.evaluate("void trackway('track', 'Huge', {text: 'x'.repeat(40_000)})")
+    shows(page, "Huge | refused: it has more than 32 KB")
+    page.evaluate("void trackway('track', 'Unsent'); trackway('consent', {analytics: false, personalization: true})")
+    shows(page, "Unsent | dropped: the visitor has not agreed to analytics")
+    shows(page, "consent | analytics no, personalization yes")
+    assert fact(page, "Consent") == "analytics no, personalization yes"
 
 
 def test_errors_and_views_are_told_newest_first(open_page: Open) -> None:
@@ -156,7 +191,7 @@ def test_errors_and_views_are_told_newest_first(open_page: Open) -> None:
     shows(page, "view | http")
     page.evaluate("history.pushState(0, '', '/second')")
     shows(page, "view | http", ".*/second")
-    page.evaluate("trackway('track', 'Odd', {get price() { throw new Error('no price') }})")
+    page.evaluate("void trackway('track', 'Odd', {get price() { throw new Error('no price') }})")
     shows(page, "error | ", ".*no price")
     found = [row for row in rows(page) if row.startswith(("view", "error"))]
     assert [row.split(" | ")[0] for row in found] == ["error", "view", "view"]
@@ -234,7 +269,8 @@ def test_a_strict_policy_and_the_pages_own_rules_leave_it_as_it_is(open_page: Op
     page = open_page()
     page.evaluate("""() => {
       const sheet = new CSSStyleSheet();
-      sheet.replaceSync('* { position: static !important; color: red !important; opacity: 0.1; display: none }');
+      sheet.replaceSync(
+        ':not(html) { position: static !important; color: red !important; opacity: 0.1; display: none }');
       document.adoptedStyleSheets = [sheet];
     }""")
     shows(page, "page | sent, the collector stored it")
@@ -248,6 +284,7 @@ def test_a_strict_policy_and_the_pages_own_rules_leave_it_as_it_is(open_page: Op
 
 def scene(page: Page, recorder: Recorder) -> None:
     """Something of each kind."""
+
     def refuse(sent: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         status, headers, body = accept(sent)
         receipts = json.loads(body)["receipts"]
@@ -258,12 +295,12 @@ def scene(page: Page, recorder: Recorder) -> None:
 
     shows(page, "page | sent, the collector stored it")
     recorder.faults.append(refuse)
-    page.evaluate("trackway('track', 'favorite', {product_id: 'LF-101', price: 'nine'}); trackway('flush')")
+    page.evaluate("void trackway('track', 'favorite', {product_id: 'LF-101', price: 'nine'}); trackway('flush')")
     shows(page, "favorite | refused")
     page.evaluate("trackway('before', (message) => message.event !== 'Private')")
-    page.evaluate("trackway('track', 'Private')")
-    recorder.always = answer(503, None, retry_after="60")
-    page.evaluate("trackway('track', 'basket', {items: [{product_id: 'LF-101', price: '9.90'}]})")
+    page.evaluate("void trackway('track', 'Private')")
+    recorder.always = answer(503, {}, retry_after="60")
+    page.evaluate("void trackway('track', 'basket', {items: [{product_id: 'LF-101', price: '9.90'}]})")
     shows(page, "basket | kept for a later try")
 
 
@@ -318,7 +355,7 @@ def test_clicks_in_the_panel_are_no_events(open_page: Open, recorder: Recorder) 
     shows(page, "page | sent, the collector stored it")
     page.locator(f"{PANEL} li summary").first.click()
     page.click(f"{PANEL} >> text=Copy as JSON")
-    page.evaluate("trackway('track', 'last')")
+    page.evaluate("void trackway('track', 'last')")
     recorder.wait(lambda: recorder.named("last"))
     assert recorder.names == ["page", "last"]
 

@@ -50,7 +50,7 @@ def leave(page: Page, recorder: Recorder) -> None:
 
 
 def path_of(event: dict[str, Any]) -> str:
-    return urlsplit(event["context"]["page"]["url"]).path
+    return urlsplit(str(event["context"]["page"]["url"])).path
 
 
 def engagements(recorder: Recorder) -> list[dict[str, Any]]:
@@ -165,8 +165,10 @@ def test_the_deepest_place_counts_also_after_scrolling_back(open_page: Open, rec
 
 
 def test_the_depth_of_an_application_is_that_of_its_main_area(open_page: Open, recorder: Recorder) -> None:
-    recorder.body = """<style>body { margin: 0 } main, nav { overflow: auto; height: 720px } nav { float: left; width: 200px }
-      p { margin: 0; height: 2880px }</style><nav><p>Menu</p></nav><main><p>Content</p></main>"""
+    recorder.body = """<style>
+      body { margin: 0 } main, nav { overflow: auto; height: 720px } nav { float: left; width: 200px }
+      p { margin: 0; height: 2880px }
+    </style><nav><p>Menu</p></nav><main><p>Content</p></main>"""
     page = open_page()
     page.evaluate("document.querySelector('main').scrollTo(0, 720)")
     page.wait_for_timeout(500)
