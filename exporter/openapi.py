@@ -130,6 +130,17 @@ OPERATIONS: Final = (
         errors=("bad_request",),
     ),
     Operation(
+        "GET", "/api/v1/ledger/browsers", "browser_events",
+        "What page loads of the tracker made and what of it arrived, by source and browser; at most 7 days",
+        _object(**{"from": _TIME, "to": _TIME, "lines": _list("BrowserEvents")}),
+        (
+            Parameter("from", "Of page loads that began then or later; a day before `to` unless given.", _TIME),
+            Parameter("to", "Of page loads that began before; now unless given.", _TIME),
+            Parameter("source", "Only this source.", _TEXT),
+        ),
+        errors=("bad_request",),
+    ),
+    Operation(
         "GET", "/api/v1/rejected", "rejected", "What did not become an event, grouped by cause",
         _object(**{"from": _TIME, "to": _TIME, "causes": _list("RejectedCause"), "complete": {"type": "boolean"}}),
         _REJECTED, errors=("bad_request",),
@@ -207,6 +218,7 @@ def _schemas() -> dict[str, Any]:
             error=_object(code={"type": "string", "enum": list(get_args(Code))}, message=_TEXT, where=_TEXT, todo=_TEXT)
         ),
         "LedgerLine": _object(minute=_TIME, source=_TEXT, status=_TEXT, count=_NUMBER),
+        "BrowserEvents": _object(source=_TEXT, browser=_TEXT, made=_NUMBER, arrived=_NUMBER, lost=_NUMBER),
         "RejectedCause": _object(
             **dict.fromkeys(("cause", "status", "reason", "source", "path", "message", "sample"), _TEXT),
             **dict.fromkeys(("count", "kept", "replayed"), _NUMBER),
