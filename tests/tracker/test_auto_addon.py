@@ -169,7 +169,7 @@ def test_forms_without_names_and_ignored_ones(open_page: Open, recorder: Recorde
 
 
 def test_nothing_is_thrown_whatever_is_submitted_or_clicked(open_page: Open, recorder: Recorder) -> None:
-    recorder.body = '<form id=form><input name="getAttribute"><input name="hostname"></form>'
+    recorder.body = f'{STAY}<form id=form><input name="getAttribute"><input name="hostname"></form>'
     page = open_page()
     page.evaluate("""() => {
       for (const target of [window, document, document.body, form])
