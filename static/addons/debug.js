@@ -38,7 +38,7 @@ width:440px!important;max-width:calc(100vw - 16px)!important}
 section{position:relative;scrollbar-color:#59626b #14181b;color:#e6e9eb;background:#14181b;border:1px solid #59626b;border-radius:8px;overflow:hidden}
 summary,button{cursor:pointer}
 :focus-visible{outline:2px solid #7cc0ee;outline-offset:-2px}
-.head{padding:12px 64px 12px 12px;background:#23292e}
+.head{min-height:44px;padding:12px 64px 12px 12px;background:#23292e}
 b{font-weight:700;margin-right:6px}
 div{display:flex;flex-direction:column;max-height:60vh}
 dl{display:grid;grid-template-columns:auto 1fr;gap:2px 12px;padding:8px 12px}
