@@ -18,14 +18,15 @@ export const isCookieless = () => settings.consent == 'cookieless';
 /** What `action` finds in storage, where the site wants any and the browser lets us. @returns {any} */
 export const stored = (action) => isCookieless() ? undefined : guard(() => action(localStorage));
 export const read = (name) => stored((storage) => JSON.parse(storage[name] || null));
-export const write = (name, value) => stored((storage) => (storage[name] = json(value)));
+export const write = (name, value, isAllowed = granted()) => isAllowed && stored((storage) => (storage[name] = json(value)));
 export const remove = (name) => stored((storage) => delete storage[name]);
 
 export const granted = () => choice == 'granted' || choice?.analytics === true;
 
 export const become = (id, user) => {
-  [anonymousId, userId] = [id, user];
-  if (granted()) write(IDENTITY, { anonymousId, userId });
+  anonymousId = id;
+  userId = user;
+  write(IDENTITY, { anonymousId, userId });
 };
 /** Take up the identity that another page has stored, or store the one proposed; `isNews`: that page knows better. */
 export const recall = (isNews) => {
@@ -37,7 +38,7 @@ export const recall = (isNews) => {
 export const sessionId = () => {
   const at = Date.now();
   session = read(SESSION) || session;
-  if (!(at - session.at < settings.session * 6e4)) session.id = random();
+  if (!(at - session.at < (settings.session || 30) * 6e4)) session.id = random();
   session.at = at;
   write(SESSION, session);
   return session.id;
@@ -59,7 +60,7 @@ export const decide = (next, properties = {}, isTold = false) => {
     adopt();
   }
   // Where consent is presumed an objection must be remembered.
-  if (!isTold && (granted() || settings.consent == 'granted')) write(CONSENT, choice);
+  isTold || write(CONSENT, choice, granted() || settings.consent == 'granted');
   if (!was && !granted()) return is('filtered', 'consent');
   const told = isTold || admit(stamp({ type: 'track', event: 'consent', properties }));
   if (!granted()) become(random());
