@@ -26,7 +26,7 @@ const REASONS = {
   filtered_dnt: 'the browser signals that it wants no tracking',
   filtered_bot: 'the collector takes this browser for a bot',
   rejected_too_large: 'it has more than 32 KB',
-  rejected_queue_full: 'too much was waiting, and this was the oldest',
+  rejected_too_many: 'too much was waiting, and this was the oldest',
   queued_unreachable: 'the collector did not answer',
 };
 
@@ -119,7 +119,8 @@ const told = {
         row.state = leaving ? 'handed over while the page was left: the next page learns what became of it' : 'on its way to the collector';
     add({ name: 'request', state: number(batch.length, 'event') });
   },
-  retry({ reason, wait, stopped }) {
+  async retry({ reason, wait }) {
+    const { stopped } = await trackway.status();
     const { tone, state: words } = wordsOf({ status: 'queued', reason });
     const next = stopped ? 'when the browser is online, the page is seen again, or another is opened' : `in ${Math.ceil(wait / 1000)} s`;
     const state = `${words}; next try ${next}`;

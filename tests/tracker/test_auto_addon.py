@@ -279,7 +279,7 @@ def test_before_consent_nothing_is_sent(open_page: Open, recorder: Recorder) -> 
     page.click("a")
     assert page.evaluate("trackway.status()")["held"] == 4
     assert recorder.tries == []
-    page.evaluate("trackway('consent', 'granted')")
+    page.evaluate("void trackway('consent', 'granted')")
     recorder.wait(lambda: {"404", "search", "download"} <= set(recorder.names))
 
 
@@ -293,15 +293,15 @@ def test_what_the_docs_paste_and_show_is_what_is_sent(open_page: Open, recorder:
         recorder.pages["/"] = f"<!doctype html><title>Page</title>{line}"
         recorder.batches.clear()
         page = open_page("/?term=lamp")
-        page.evaluate("trackway('consent', 'granted')")
+        page.evaluate("void trackway('consent', 'granted')")
         assert [name for name, _ in told(recorder, page)] == wanted
-        page.evaluate("trackway('consent', 'denied')")
+        page.evaluate("void trackway('consent', 'denied')")
     recorder.pages["/lamps"] = f"""<!doctype html><title>Page</title><meta name="status" content="404">{pasted}{STAY}
       <a href="/files/prices-2026.pdf?v=3">x</a><form id="newsletter" action="/subscribe"><input name="email">
       <input type="checkbox" name="weekly"><button>y</button></form>"""
     recorder.batches.clear()
     page = open_page("/lamps?q=reading+lamp")
-    page.evaluate("trackway('consent', 'granted')")
+    page.evaluate("void trackway('consent', 'granted')")
     page.click("text=x")
     page.click("text=y")
     found = told(recorder, page)
