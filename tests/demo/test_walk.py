@@ -6,34 +6,56 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from tests.demo.serving import demo_site
-from tests.demo.walk import KETTLE, LANTERN, Walk, walk_through
+from tests.demo.walk import IBEXA, KETTLE, LANTERN, PLAIN, SINGLE_PAGE, Form, Walk, walk_through
 from tests.trackway.processes import stored
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_visit_becomes_exactly_its_events(chromium: str, tmp_path: Path) -> None:
-    with demo_site(tmp_path) as (url, config), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        walk = walk_through(browser.new_page(), url)
-        browser.close()
-    events = sorted(stored(config), key=lambda event: (event["occurred_at"], event["client"]["seq"]))
-    assert tuple(event["name"] for event in events) == walk.events
+def test_a_visit_to_the_plain_pages_becomes_exactly_its_events(browser: Browser, tmp_path: Path) -> None:
+    walk, events = walked(browser, tmp_path, PLAIN)
     check_goods(events, walk)
     check_identity(events, walk)
+    (saved,) = named(events, "favorite")
+    assert (saved["items"], saved["favorites"]) == ([KETTLE | {"category_path": None}], {"change": "add"})
+
+
+@pytest.mark.browsers
+def test_a_visit_to_the_single_page_becomes_exactly_its_events(browser: Browser, tmp_path: Path) -> None:
+    walk, events = walked(browser, tmp_path, SINGLE_PAGE)
+    check_goods(events, walk, before=1)
+    check_identity(events, walk)
+
+
+@pytest.mark.browsers
+def test_a_visit_to_the_ibexa_pages_becomes_exactly_its_events(browser: Browser, tmp_path: Path) -> None:
+    walk, events = walked(browser, tmp_path, IBEXA)
+    print(events, walk)
+
+
+def walked(browser: Browser, folder: Path, form: Form) -> tuple[Walk, list[dict[str, Any]]]:
+    """The walk, and its events as they stand in the log."""
+    with demo_site(folder) as (url, config):
+        context = browser.new_context()
+        walk = walk_through(context.new_page(), url, form)
+        context.close()
+    events = sorted(stored(config), key=lambda event: (event["occurred_at"], event["client"]["seq"]))
+    assert tuple(event["name"] for event in events) == walk.events
+    return walk, events
 
 
 def named(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [event for event in events if event["name"] == name]
 
 
-def check_goods(events: list[dict[str, Any]], walk: Walk) -> None:
-    """Items, basket, order, search and content say what was clicked."""
-    seen = [event["items"] for event in named(events, "visit")]
-    assert seen == [[{**KETTLE, "in_stock": True}], [{**LANTERN, "in_stock": True}]]
+def check_goods(events: list[dict[str, Any]], walk: Walk, before: int = 0) -> None:
+    """Items, basket, order, search and content say what was clicked; `before` visits came before consent."""
+    seen = [event["items"] for event in named(events, "visit")][before:]
+    assert [one for (one,) in seen if one["product_id"] == "LF-101"][-1] == {**KETTLE, "in_stock": True}
+    assert seen[-1] == [{**LANTERN, "in_stock": True}]
 
     kettle, lantern = walk.items
     baskets = named(events, "basket")

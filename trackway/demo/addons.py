@@ -42,7 +42,7 @@ def _pushes(catalog: Catalog) -> list[tuple[str, dict[str, Any]]]:
     seen = {"currency": CURRENCY, "value": float(product.price), "items": [item]}
     bought = {"transaction_id": "LAYER-1", **seen}
     return [
-        ("Look at it", {"event": "view_item", "ecommerce": seen}),
-        ("Put it into the cart", {"event": "add_to_cart", "ecommerce": seen}),
+        ("Look at the kettle", {"event": "view_item", "ecommerce": seen}),
+        ("Put it into the basket", {"event": "add_to_cart", "ecommerce": seen}),
         ("Buy it", {"event": "purchase", "ecommerce": bought}),
     ]

@@ -40,6 +40,8 @@ tell('on', '*', async () => {
   element('choice').textContent = given.join(', ') || 'declined';
 });
 
+element('open-debug').addEventListener('click', () => tell('debug'));
+
 // --- A form, which goes nowhere --------------------------------------------------------------------------------------
 element('note').addEventListener('submit', (event) => {
   event.preventDefault();

@@ -12,7 +12,7 @@ export const page = document.body.dataset;
 /** What an event is called: `pageview`, `visit`, `identify` … */
 export function nameOf({ type, event, properties }) {
   if (type === 'page') return 'pageview';
-  if (type === 'raptor') return properties.params?.p1 || properties.event;
+  if (type === 'raptor') return properties.params?.p1 || (Array.isArray(properties.params) ? properties.params[0] : properties.event);
   return event || type;
 }
 

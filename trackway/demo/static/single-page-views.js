@@ -155,7 +155,7 @@ function article({ catalog }, id) {
     h('p', { class: 'brandline' }, 'Journal · ', h('time', { datetime: published_at }, published_at)),
     h('h1', {}, name), h('p', { class: 'lead' }, intro), ...body.map((paragraph) => h('p', {}, paragraph)));
   const beside = h('aside', { 'aria-labelledby': 'about' },
-    h('h2', { id: 'about' }, 'In this story'), cards([find(catalog.products, 'product_id', found.product)]),
+    h('h2', { id: 'about' }, 'In this story'), cards([find(catalog.products, 'product_id', found.product)], 'in-this-story'),
     h('h2', {}, 'More from the journal'),
     h('ul', { class: 'links' }, ...others.map((one) => h('li', {}, link(`/article/${one.content_id}`, one.name)))));
   return {

@@ -1,0 +1,47 @@
+"""Each form of the shop, from a click in a real browser to the customer's profile: a whole installation, nothing replaced."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.demo.walk import IBEXA, PLAIN, SINGLE_PAGE, Walk, walk_through
+from tests.end_to_end.installation import Installation, embedded, eventually
+from trackway.settings import DEMO_FILE
+
+pytestmark = [pytest.mark.browser, pytest.mark.browsers]
+
+
+def test_each_form_ends_in_one_profile_with_the_purchase(browser: Browser, tmp_path: Path) -> None:
+    settings = DEMO_FILE.read_text()
+    positions = settings[settings.index("raptor:") : settings.index("cdp:")]
+    with embedded(tmp_path, more=positions) as installation:
+        for form in (PLAIN, SINGLE_PAGE, IBEXA):
+            context = browser.new_context()
+            walk = walk_through(context.new_page(), installation.shop, form)
+            context.close()
+            check_profile(installation, walk)
+        done = installation.ledger()
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_profile(installation: Installation, walk: Walk) -> None:
+    """The customer's profile has all of the visit, also what came before the sign-in, and the order once."""
+    # What follows a reset is somebody else's.
+    end = walk.events.index("reset") + 1 if "reset" in walk.events else len(walk.events)
+    names = dict(sorted(Counter(walk.events[:end]).items()))
+
+    def whole() -> Any:
+        found = installation.profile_of("user", walk.user_id)
+        return found if found and found["counts"]["names"] == names else None
+
+    profile = eventually(whole, f"the profile of {walk.name} to have {names}")
+    assert profile["root"] == {"kind": "user", "value": walk.user_id}
+    assert profile["identifiers"] == {"user": [walk.user_id], "email": [walk.email], "anon": [walk.visitor]}
+    assert (profile["counts"]["orders"], profile["money"]["EUR"]["revenue"]) == (1, walk.revenue)
+    for kind, value in (("email", walk.email), ("anon", walk.visitor)):
+        assert installation.profile_of(kind, value)["id"] == profile["id"]
