@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := .venv/bin/uv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install install-dev run test test-deps soak sdks browsers check fmt docs bench tracker lock clean
+.PHONY: install install-dev run test test-deps soak sdks browsers check fmt docs bench bench-tracker tracker lock clean
 
 run: install
 	.venv/bin/trackway up --demo
@@ -35,6 +35,10 @@ sdks: test-deps
 	tests/install-sdks
 	.venv/bin/python -m pytest -n 2 --dist loadscope -m sdks --sdk-table tests/sdks
 
+# The tracker's whole list of tests in Chromium and Firefox: what `make test` has of them, and the long ones.
+browsers: test-deps
+	.venv/bin/python -m pytest -n 2 --dist loadgroup -m 'browser or browsers' tests/tracker
+
 # Services are killed and frozen by signal, so they are processes here, also where Docker runs.
 soak: export TRACKWAY_TEST_SERVICES = local
 soak: test-deps
@@ -42,15 +46,17 @@ soak: test-deps
 
 check: install-dev static/node_modules/.package-lock.json
 	node static/build.mjs --compare
+	static/node_modules/.bin/tsc --project static/types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python tests/house.py
 
-# The tracker's served files, static/dist, from their sources.
+# The tracker's served files, static/dist, from their sources, and their sizes in docs/tracker-performance.md.
 tracker: static/node_modules/.package-lock.json
 	node static/build.mjs
+	.venv/bin/python -m bench.tracker --page
 
 static/node_modules/.package-lock.json: static/package-lock.json | .venv/.installed-dev
 	@command -v npm >/dev/null || tests/install-services
@@ -67,6 +73,11 @@ docs: install
 
 bench: test-deps
 	.venv/bin/python -m bench
+
+# What the tracker costs a page beside others; writes docs/tracker-performance.md.
+bench-tracker: test-deps
+	tests/install-sdks
+	.venv/bin/python -m bench.tracker
 
 lock: .venv/bin/uv
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock

@@ -35,12 +35,15 @@ def describe(
 
 
 def describe_sender(
-    address: str, user_agent: str | None, policy: AddressPolicy, countries: Countries | None = None
+    address: str, user_agent: str | None, policy: AddressPolicy, countries: Countries | None = None, bot: str = ""
 ) -> Client:
-    """The same of a browser's own request. No browser is without a user agent."""
+    """The same of a browser's own request, which may say itself why it is a `bot`. No browser is without a user
+    agent."""
     client = describe(address, user_agent, policy, countries)
     if "user_agent" not in client:
         client["bot"] = NO_USER_AGENT
+    elif bot and "bot" not in client:
+        client["bot"] = bot
     return client
 
 

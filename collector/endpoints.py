@@ -18,7 +18,7 @@ from collector.cors import Answer, cors_headers
 from collector.decode import BadBody
 from collector.dedup import Dedup
 from collector.geo import Countries
-from collector.identity import expire_cookie, is_due, keep_cookie, read_cookie, set_cookie, visitor_of_day
+from collector.identity import read_cookie, visitor_of_day
 from collector.intake import Context, Receipt, Taken, Topics, intake
 from collector.protocols import OF_PROTOCOL, Family, family_of, parse
 from collector.rates import Rate, limited_as
@@ -26,7 +26,8 @@ from collector.recent import Recent
 from collector.refusals import Refusals
 from collector.request import Request
 from collector.route import Reply
-from collector.sent import OtherCookie, Parsed
+from collector.sent import Parsed
+from collector.setting_cookies import Asked, setting_cookies
 from collector.settings import CollectorSettings
 from collector.sources import Grant, Refusal, Sources, keys_of
 from collector.statuses import CODES, Code, Overload, problem
@@ -41,16 +42,13 @@ Headers = dict[bytes, bytes]
 
 
 class Read(NamedTuple):
-    """A request that was understood. `family` and `reply` make the answer; `cookie_set_on`: the day its cookie was set;
-    `https`: whether it came by it; `others`: the protocol's own cookies."""
+    """A request that was understood. `family` and `reply` make the answer, with `cookies`."""
 
     taken: Taken
     context: Context
     family: Family
     reply: Any
-    cookie_set_on: int
-    https: bool
-    others: tuple[OtherCookie, ...]
+    cookies: Asked
     is_trial: bool
 
 
@@ -140,7 +138,8 @@ class Intake:
             raise
         self.answered.give(number, taken.receipts, context)
         receipts = [_shown(receipt, position) for receipt, position in zip(taken.receipts, positions, strict=True)]
-        return read.family.answer(receipts, read.reply), self.cookies(read)
+        cookies = setting_cookies(taken, read.cookies, self.settings.cookie, context.now)
+        return read.family.answer(receipts, read.reply), cookies
 
     def read(self, family: Family, path: str, scope: Scope, headers: Headers, held: Held) -> Read:
         """Steps 2 and 3: parse, intake. The parsed tree is garbage at its end: keeping it while waiting for the log
@@ -153,14 +152,18 @@ class Intake:
         address, https = self.proxies.seen((scope.get("client") or ("", 0))[0], scope["scheme"], scope["headers"])
         self.check_rates(grant, address, len(parsed.events))
         held.take(len(parsed.events) * RECORD_BYTES)
-        cookie_id, set_on = read_cookie(_header(headers, b"cookie"), self.settings.cookie)
+        cookie = None if grant.server or parsed.is_anonymous else _header(headers, b"cookie")
+        cookie_id, set_on = read_cookie(cookie, self.settings.cookie) if cookie else (None, 0)
+        cookie_id = cookie_id or parsed.known_as
         context = self.context(grant, parsed, address, headers, cookie_id)
         if parsed.fingerprint:
             agent = _header(headers, b"user-agent") or ""
             context.id_base = self.recent.id_base(parsed.fingerprint, address, agent, context.now)
         family = OF_PROTOCOL[parsed.protocol]
         taken = intake(parsed, context)
-        return Read(taken, context, family, parsed.reply, set_on, https, parsed.cookies, parsed.is_trial)
+        ack = "" if grant.server or parsed.is_anonymous else parsed.ack
+        asked = Asked(cookie, context.cookie_id, set_on, https, parsed.cookies, ack)
+        return Read(taken, context, family, parsed.reply, asked, parsed.is_trial)
 
     def check_rates(self, grant: Grant, address: str, events: int) -> None:
         """By key, and by address where the key is a browser's: a server sends for many. Raises Overload."""
@@ -194,9 +197,9 @@ class Intake:
             received_at=format_ms(now),
             # A server's own address and user agent say nothing about the person.
             cookie_id=None if grant.server or parsed.is_anonymous else cookie_id,
-            client={} if grant.server else describe_sender(address, agent, policy, countries),
-            gpc=headers.get(b"sec-gpc") == b"1" and not grant.server,
-            dnt=headers.get(b"dnt") == b"1" and not grant.server,
+            client={} if grant.server else describe_sender(address, agent, policy, countries, parsed.bot),
+            gpc=(parsed.gpc or headers.get(b"sec-gpc") == b"1") and not grant.server,
+            dnt=(parsed.dnt or headers.get(b"dnt") == b"1") and not grant.server,
             describe=partial(describe, policy=policy, countries=countries),
             address_policy=policy,
             server_secret=source.server_key.get_secret_value(),
@@ -242,19 +245,6 @@ class Intake:
         for wait in waits:
             await wait
         return positions
-
-    def cookies(self, read: Read) -> list[str]:
-        """Set-Cookie values: adopt a new id, renew daily, expire."""
-        cookie, wanted = self.settings.cookie, read.taken.cookie_id
-        if wanted is None:
-            return []
-        held, now = read.context.cookie_id, read.context.now
-        if wanted == "":
-            expired = [keep_cookie(one.name, "", 0, cookie, read.https) for one in read.others]
-            return ([expire_cookie(cookie, read.https)] if held else []) + expired
-        is_news = wanted != held or is_due(read.cookie_set_on, now)
-        kept = [keep_cookie(*one, cookie, read.https) for one in read.others if one.seconds]
-        return ([set_cookie(wanted, cookie, now, read.https)] if is_news else []) + kept
 
 
 def _shown(receipt: Receipt, position: Position | None) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""The first-party cookie: read, adopt, renew, expire. Its value is `<anonymous id>.<day it was set>`. And who a visitor
-is where none is wanted."""
+"""The first-party cookies: read, adopt, renew, expire. The visitor's is `<anonymous id>.<day it was set>`; the other
+one names the batches that have arrived lately. And who a visitor is where none is wanted."""
 
 from __future__ import annotations
 
 import hmac
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -14,12 +16,17 @@ from eventlog.timestamps import DAY_MS
 _SECONDS_A_DAY: Final = 86_400
 # What base64 and addresses are made of, and cookies may hold as it is.
 _PLAIN: Final = "+/=@:"
+# A page leaves a few batches behind, and the next one soon looks for them.
+_MAX_ACKS: Final = 4
+_ACK_SECONDS: Final = 600
+# With the visitor's cookie no more than 200 bytes: they go along with every request of the site.
+_MAX_ACK_CHARACTERS: Final = 140
+_ACK: Final = re.compile(r"[a-z0-9.-]{1,40}")
 
 
 def read_cookie(header: str | None, cookie: Cookie) -> tuple[str | None, int]:
     """The anonymous id a Cookie header carries, and the day (since 1970) it was set; (None, 0) without one."""
-    for part in header.split(";") if header else ():
-        name, _, value = part.strip().partition("=")
+    for name, value in _pairs(header):
         if name == cookie.name:
             text, _, day = unquote(value).rpartition(".")
             anonymous_id = normalise("anon", text)
@@ -37,6 +44,31 @@ def set_cookie(anonymous_id: str, cookie: Cookie, now: int, secure: bool) -> str
 def expire_cookie(cookie: Cookie, secure: bool) -> str:
     """A Set-Cookie value that takes the cookie away."""
     return _attributes(f"{cookie.name}=; Max-Age=0", cookie, secure)
+
+
+def read_ack(value: object) -> str:
+    """The id of a batch, if it is one that a cookie may hold; else empty."""
+    return value if isinstance(value, str) and _ACK.fullmatch(value) else ""
+
+
+def read_acks(header: str | None, cookie: Cookie) -> list[str]:
+    """The ids of batches that a Cookie header carries, as they came."""
+    stated = next((value for name, value in _pairs(header) if name == cookie.ack), "")
+    return [one for one in stated.split("~") if _ACK.fullmatch(one)]
+
+
+def set_ack(ids: Sequence[str], cookie: Cookie, secure: bool) -> str:
+    """A Set-Cookie value that tells pages of the newest of these batches, the last of which always is one."""
+    newest = list(dict.fromkeys(reversed(ids)))[:_MAX_ACKS]
+    while len("~".join(newest)) > _MAX_ACK_CHARACTERS:
+        newest.pop()
+    value = "~".join(reversed(newest))
+    return _attributes(f"{cookie.ack}={value}; Max-Age={_ACK_SECONDS}", cookie, secure, "")
+
+
+def names_of(header: str | None) -> set[str]:
+    """The cookies that came along."""
+    return {name for name, _ in _pairs(header)}
 
 
 def keep_cookie(name: str, value: str, seconds: int, cookie: Cookie, secure: bool) -> str:
@@ -57,6 +89,12 @@ def is_due(set_on: int, now: int) -> bool:
     return now // DAY_MS > set_on
 
 
-def _attributes(start: str, cookie: Cookie, secure: bool) -> str:
+def _pairs(header: str | None) -> Iterable[tuple[str, str]]:
+    for part in header.split(";") if header else ():
+        name, _, value = part.strip().partition("=")
+        yield name, value
+
+
+def _attributes(start: str, cookie: Cookie, secure: bool, hidden: str = "; HttpOnly") -> str:
     domain = f"; Domain={cookie.domain}" if cookie.domain else ""
-    return f"{start}; Path=/{domain}; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
+    return f"{start}; Path=/{domain}{hidden}; SameSite=Lax" + ("; Secure" if secure else "")

@@ -60,10 +60,14 @@ class Receipt:
 
 @dataclass(slots=True)
 class Taken:
-    """A whole request: receipts in the order sent, and the anonymous id the cookie should hold ("" to expire it)."""
+    """A whole request: receipts in the order sent, and the anonymous id the cookie should hold ("" to expire it).
+    `is_withdrawn`: the person's last word was that nothing may be kept; `is_reset`: what the browser held was of
+    somebody else."""
 
     receipts: list[Receipt] = field(default_factory=list)
     cookie_id: str | None = None
+    is_withdrawn: bool = False
+    is_reset: bool = False
 
 
 def intake(parsed: Parsed, context: Context) -> Taken:
@@ -104,9 +108,9 @@ def intake(parsed: Parsed, context: Context) -> Taken:
 def _keep_cookie(taken: Taken, event: Event) -> None:
     withdrawn = event["name"] == "consent" and event.get("consent", {}).get("analytics") is False
     if withdrawn or event["name"] == "reset":
-        taken.cookie_id = ""
+        taken.cookie_id, taken.is_withdrawn, taken.is_reset = "", withdrawn, True
     elif normalise("anon", event.get("anonymous_id")):
-        taken.cookie_id = event["anonymous_id"]
+        taken.cookie_id, taken.is_withdrawn = event["anonymous_id"], False
 
 
 def _new_id(at: int, context: Context) -> str:

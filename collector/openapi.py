@@ -151,7 +151,8 @@ def _ingest(found: Found, method: str, limits: Limits) -> dict[str, Any]:
             "description": "The body was read; `receipts` tells of each message, in the order sent.",
             "content": {_JSON: {"schema": {"$ref": _REF + "Success"}}},
         }
-        content = {_JSON: {"schema": {"$ref": _REF + ("Batch" if is_batch else "Message")}}}
+        taken = "TrackerBatch" if is_tracker else "Batch" if is_batch else "Message"
+        content = {_JSON: {"schema": {"$ref": _REF + taken}}}
     codes = [code for code in CODES if code not in _ELSEWHERE]
     text = (f"Up to {limits.batch_events} messages" if is_batch else "One message") if is_ours else ""
     made: dict[str, Any] = {
@@ -210,10 +211,22 @@ def _schemas(limits: Limits) -> dict[str, Any]:
         },
         "required": ["batch"],
     }
+    tracker = {
+        "allOf": [{"$ref": _REF + "Batch"}],
+        "properties": {
+            "ack": {
+                "type": "string",
+                "description": "What a cookie of the answer is to name, for the next page. Anything but 1 to 40 of "
+                "a-z, 0-9, `.` and `-` is ignored.",
+            },
+            "cookieless": {"type": "boolean", "description": "true: no cookie is read or set, no anonymousId counts."},
+        },
+    }
     codes = {"type": "string", "enum": list(CODES)}
     return shared | {
         "Message": message,
         "Batch": batch,
+        "TrackerBatch": tracker,
         "Receipt": receipt,
         "Success": _object(
             success={"const": True}, receipts={"type": "array", "items": {"$ref": _REF + "Receipt"}}

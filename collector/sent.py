@@ -68,6 +68,9 @@ class Parsed:
     `cookies`: what is kept in the browser beside our own cookie, whenever that is.
     `is_link`: a person followed a link or opened a mail, which may stand anywhere: on which page is not looked at.
     `is_trial`: the sender asks what would become of them; nothing is stored or counted.
+    `gpc`, `dnt`: the body says so of a browser that sent no such header. `bot`: by its own word it is one, and why.
+    `ack`: what the browser is to find in a cookie once this is durable, in case its page is gone by then. `known_as`:
+    the visitor's id in another cookie, which counts where our own is missing.
     """
 
     protocol: str
@@ -87,6 +90,11 @@ class Parsed:
     cookies: tuple[OtherCookie, ...] = ()
     is_link: bool = False
     is_trial: bool = False
+    gpc: bool = False
+    dnt: bool = False
+    bot: str = ""
+    ack: str = ""
+    known_as: str | None = None
     # Whether `shared` is short enough to be kept with each refused event; unknown until one is refused.
     is_shared_kept: bool | None = None
 

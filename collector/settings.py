@@ -98,13 +98,25 @@ DEFAULT_CONSENT_RULES: Final = Source().consent_rules
 
 
 class Cookie(BaseModel):
-    """The first-party cookie that holds the anonymous id."""
+    """The first-party cookies: the one that holds the anonymous id, and the one that tells a page what has arrived."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field("tw_id", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The cookie's name.")
-    domain: str = Field("", description="The cookie's domain. Default: the host alone.")
+    domain: str = Field("", description="The cookies' domain. Default: the host alone.")
     days: int = Field(400, ge=1, le=400, description="How long the cookie lives; browsers allow 400 days.")
+    ack: str = Field(
+        "tw_ack",
+        pattern=r"^[A-Za-z0-9_-]{0,64}$",
+        description="The cookie, read by the tracker, that names what arrived while a page was left; it lives for ten "
+        "minutes. Empty: none, and the next page sends such events again, which count once.",
+    )
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if self.ack == self.name:
+            raise ValueError("cookie.ack and cookie.name are two cookies; give them two names")
+        return self
 
 
 class Tracker(BaseModel):
@@ -204,6 +216,11 @@ class Raptor(BaseModel):
         default_factory=dict,
         description="By event, or `all`: what `p1` to `p999` are, beside the table in docs/protocols/raptor.md.",
     )
+    cookies: bool = Field(
+        False,
+        description="Whether answers to the tracker keep Raptor's cookies (`rsa`, …) for calls of `raptor.push`, as "
+        "the hybrid mode does; their id then counts for visitors whom our own cookie does not know.",
+    )
 
     @cached_property
     def table(self) -> Positions:
@@ -223,7 +240,7 @@ class CollectorSettings(LogSettings):
     listen: str = Field("127.0.0.1:8080", description="Address of write-key paths, tracker, schemas and health.")
     collect: Collect = Field(Collect(), description="The collector's own listener.")
     sources: dict[str, Source] = Field(default_factory=dict, description="The senders, each under its name.")
-    cookie: Cookie = Field(Cookie(), description="The first-party cookie.")
+    cookie: Cookie = Field(Cookie(), description="The first-party cookies.")
     tracker: Tracker = Field(Tracker(), description="The browser tracker.")
     limits: Limits = Field(Limits(), description="What one request may be.")
     dedup: Dedup = Field(Dedup(), description="How far back an event's id is known.")

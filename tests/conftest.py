@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from tests.browsers import launch
 from tests.services import Kafka, Postgres, find_chromium, start_kafka, start_postgres
 
 
@@ -38,3 +40,12 @@ def postgres() -> Iterator[Postgres]:
 def chromium() -> str:
     """The path of an installed Chromium or Chrome; as root it needs `--no-sandbox`."""
     return find_chromium()
+
+
+@pytest.fixture(scope="module")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """A browser a module: Chromium, or the one named by the test's parameter (see tests/tracker/conftest.py)."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright, getattr(request, "param", "chromium"))
+        yield browser
+        browser.close()

@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     _add_rejected(nouns)
     _add_people(nouns)
     _add_exports(nouns)
+    _add_website(nouns)
     _add_surroundings(nouns)
     return top
 
@@ -240,6 +241,26 @@ def _add_exports(nouns: object) -> None:
     schedule = _command(nouns, "schedule", "when which export runs next", ["schedule", "schedule --json"])
     _json(schedule)
     schedule.set_defaults(run=_in("exports", "schedule"))
+
+
+def _add_website(nouns: object) -> None:
+    examples = ["snippet", "snippet --source shop --with shop,engage --host https://t.shop.example"]
+    snippet = _command(nouns, "snippet", "print what a website pastes to load the tracker", examples)
+    snippet.add_argument("--source", help="whose key; needed where several sources have a browser key")
+    snippet.add_argument(
+        "--with", dest="add_ons", default="", metavar="ADD-ONS", help="add-ons of the tracker, as `shop,engage`"
+    )
+    snippet.add_argument("--host", metavar="URL", help="where browsers reach the collector (`public_url`, else a path)")
+    _json(snippet)
+    snippet.set_defaults(run=_in("website", "snippet"))
+    examples = ["types > src/trackway-events.d.ts", "types --source shop --from 30d"]
+    types = _command(
+        nouns, "types", "print TypeScript types of the website's own events, as the log has them", examples
+    )
+    types.add_argument("--source", help="only this source")
+    types.add_argument("--from", dest="start", default="7d", metavar="start|TIME|7d", help="where to begin (7d)")
+    types.add_argument("--limit", type=int, default=100_000, help="how many events to look at, at most (100000)")
+    types.set_defaults(run=_in("website", "types"))
 
 
 def _add_surroundings(nouns: object) -> None:

@@ -38,7 +38,7 @@ async def export(settings: Settings) -> None:
 async def opened_admin(settings: Settings, store: Store, sign_in: SignIn, public: str) -> AsyncIterator[AdminApp]:
     """API, console and metrics. `public` is where the collector is."""
     senders = [
-        SenderInfo(name, source.browser_key or "", tuple(source.origins), public)
+        SenderInfo(name, source.browser_key or "", tuple(source.origins), public, settings.tracker.scripts[0])
         for name, source in settings.sources.items()
     ]
     proxies = Proxies(settings.trusted_proxies, settings.proxy_header)

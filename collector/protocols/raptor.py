@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -52,6 +53,7 @@ _CAMPAIGN: Final = (
     ("source", "utm_source"), ("medium", "utm_medium"), ("name", "utm_campaign"), ("term", "utm_term"),
     ("content", "utm_content"),
 )  # fmt: skip
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _QUANTITY: Final = re.compile(r"(.+):([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _STOCK: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -103,16 +105,25 @@ def _hybrid(request: Request, positions: Positions) -> Parsed:
         stated |= {name: content[name] for name in _CUSTOMER if name in content}
     if len(items) > limits.batch_events:
         raise BadBody("too_many_events", f"a request holds {limits.batch_events} events at most; send fewer")
-    messages = [_message(_flat(stated, item), positions) if isinstance(item, dict) else item for item in items]
+    messages = [named(item, positions, stated) if isinstance(item, dict) else item for item in items]
     parsed = Parsed("raptor", messages, list_name)
     customer = next((text for name in _CUSTOMER if (text := text_of(stated.get(name)))), None)
     parsed.write_keys = (customer,) if customer else _key_of_page(request)
-    named = [Visitor(*map(message.get, Visitor._fields)) for message in messages if isinstance(message, dict)]
-    visitor = visitor_of(request, customer, named)
+    visitor = visitor_of(request, (customer,) if customer else (), [stated_in(one) for one in messages])
     parsed.is_anonymous = visitor is None
     if visitor:
         parsed.shared, parsed.cookies = visitor.shared, visitor.cookies
     return parsed
+
+
+def named(item: Mapping[str, Any], positions: Positions, shared: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+    """An item of the script's queue, or a pixel's parameters, as an event that `read` takes; `shared`: for all."""
+    return _message(_flat(shared, item), positions)
+
+
+def stated_in(message: Any) -> Visitor:
+    """What an event with names states of its visitor."""
+    return Visitor(*map(message.get, Visitor._fields)) if isinstance(message, dict) else Visitor()
 
 
 def _key_of_page(request: Request) -> tuple[str, ...]:

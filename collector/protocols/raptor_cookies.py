@@ -6,7 +6,7 @@ Source: Raptor's public help pages and its tag for servers.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -26,6 +26,7 @@ COOKIES: Final = {
     "reaid": ("rsaReaId", _A_YEAR),
     "xuid": ("rsaXuid", _A_YEAR),
 }
+NAMES: Final = tuple(name for name, _ in COOKIES.values())
 # What cookies hold where the visitor allows none.
 _OFF: Final = "none"
 
@@ -48,15 +49,17 @@ class Known:
     cookies: tuple[OtherCookie, ...] = ()
 
 
-def visitor_of(request: Request, customer: str | None, stated: Sequence[Visitor]) -> Known | None:
-    """Who the visitor is: what the events state, else the cookies, else somebody new. None where an event says that
-    there are to be no cookies."""
+def visitor_of(
+    request: Request, customers: Sequence[str], stated: Sequence[Visitor], proposed: str | None = None
+) -> Known | None:
+    """Who the visitor is: what the events state, else the cookies, which may be named after one of the `customers`,
+    else the id that is `proposed`, else somebody new. None where an event says that there are to be no cookies."""
     if any(isinstance(one.coid, str) and one.coid.strip().lower() == _OFF for one in stated):
         return None
     header = request.header(b"cookie")
-    held = _cookies(header)
-    if "rsa" not in held and customer and f"{customer}rsa" in held:
-        held["rsa"] = held[f"{customer}rsa"]
+    held = cookies_in(header)
+    if coid := coid_in(held, customers):
+        held["rsa"] = coid
     known = Known()
     cookies: list[OtherCookie] = []
     for name, (cookie, seconds) in COOKIES.items():
@@ -65,7 +68,7 @@ def visitor_of(request: Request, customer: str | None, stated: Sequence[Visitor]
         value = said or kept
         if value is None and name == "coid":
             # Our own cookie is of the same visitor.
-            value = read_cookie(header, request.settings.cookie)[0] or _new_id()
+            value = read_cookie(header, request.settings.cookie)[0] or proposed or _new_id()
         elif value is None and name == "sid":
             value = _new_id()
         if value is None:
@@ -74,8 +77,20 @@ def visitor_of(request: Request, customer: str | None, stated: Sequence[Visitor]
         # Those of users are renewed by events that name them only.
         is_due = said or name in ("coid", "sid")
         cookies.append(OtherCookie(cookie, value, seconds if is_due else 0))
-    known.cookies = tuple(cookies)
+    known.cookies = (*cookies, *(one for one in left_alone(held, customers) if one.name not in NAMES))
     return known
+
+
+def left_alone(held: Mapping[str, str], customers: Iterable[str]) -> tuple[OtherCookie, ...]:
+    """Those of Raptor's among the cookies, to be taken away with ours and not touched before."""
+    names = (*NAMES, *(f"{customer}rsa" for customer in customers))
+    return tuple(OtherCookie(name, held[name], 0) for name in names if name in held)
+
+
+def coid_in(held: Mapping[str, str], customers: Iterable[str]) -> str | None:
+    """The visitor's id among the cookies."""
+    names = ("rsa", *(f"{customer}rsa" for customer in customers))
+    return next((one for name in names if (one := _usable(held.get(name)))), None)
 
 
 def _usable(value: Any) -> str | None:
@@ -91,7 +106,8 @@ def _new_id() -> str:
     return str(uuid.uuid4()).upper()
 
 
-def _cookies(header: str | None) -> dict[str, str]:
+def cookies_in(header: str | None) -> dict[str, str]:
+    """The cookies of a request, decoded."""
     found: dict[str, str] = {}
     for part in header.split(";") if header else ():
         name, _, value = part.strip().partition("=")

@@ -252,6 +252,8 @@ def read_message(value: Any, path: str, parsed: Parsed, kind: Kind | None) -> Se
     if parsed.path in _PIXELS:
         event["channel"] = "pixel"
     choices = _read_context(event, context)
+    if meaning.name == "consent":
+        _read_evidence(event)
     if event["kind"] in ("page", "screen"):
         _read_page(event, title)
     return Sent(
@@ -313,6 +315,18 @@ def _consent(stated: StatedConsent) -> tuple[Consent, Choices | None]:
         consent["method"] = stated["method"]
     tcf = stated.get("tcf")
     return consent, Choices(categories, tcf) if categories or tcf else None
+
+
+def _read_evidence(event: Event) -> None:
+    """Which text the person was shown and how the choice was made, where the properties of a choice say so."""
+    properties = event.get("properties", {})
+    told: Consent = {}
+    if version := text_of(properties.get("text_version")):
+        told["text_version"] = version
+    if method := text_of(properties.get("method")):
+        told["method"] = method
+    if told:
+        event["consent"] = {**told, **event.get("consent", {})}
 
 
 def _read_page(event: Event, title: str | None) -> None:

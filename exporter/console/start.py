@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from eventlog.timestamps import format_ms
 from exporter.console.mask import mask_within
 from exporter.console.rows import Body, decode
 from exporter.console.tail import Tails
+from exporter.snippet import script_line
 
 Kind = Literal["browser", "server", "segment"]
 KINDS: Final[dict[Kind, str]] = {
@@ -105,12 +105,14 @@ REMEDIES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SenderInfo:
-    """One source as the Start page explains it. `collector_url` has no slash at its end; keys may be empty."""
+    """One source as the Start page explains it. `collector_url` has no slash at its end; keys may be empty; `script` is
+    the tracker's path."""
 
     source: str
     browser_key: str
     origins: tuple[str, ...]
     collector_url: str
+    script: str = "/tw/t.js"
 
 
 class Check(TypedDict):
@@ -137,19 +139,13 @@ class Refusal(TypedDict):
 
 
 def snippet(sender: SenderInfo) -> str:
-    """The line for the page's head."""
-    address, key = html.escape(f"{sender.collector_url}/tw/t.js"), html.escape(sender.browser_key)
-    return f'<script src="{address}" data-key="{key}" async></script>'
+    """The line for the page's head. Without `integrity`, so that it stays right when Trackway is updated."""
+    return script_line(sender.collector_url + sender.script, sender.browser_key)
 
 
 def consent_call() -> str:
     """What the page calls when the person has answered the banner."""
     return "trackway('consent', 'granted')   // or 'denied'"
-
-
-def csp_line(sender: SenderInfo) -> str:
-    """What a Content-Security-Policy has to allow."""
-    return f"script-src {sender.collector_url}; connect-src {sender.collector_url}"
 
 
 def curl_line(sender: SenderInfo, kind: Kind) -> str:

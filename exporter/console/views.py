@@ -21,6 +21,7 @@ from exporter.rejected import STATUSES as REJECTED_STATUSES
 from exporter.rejected import read_causes
 from exporter.schedule import next_ticks
 from exporter.settings import ExporterSettings
+from exporter.snippet import csp_line
 from exporter.store import STORE_AWAY, Store
 from exporter.whereabouts import Whereabouts
 
@@ -106,7 +107,7 @@ async def start_page(console: Console, query: Query) -> Data:
         "sender": {"source": sender.source, "origins": list(sender.origins), "collector_url": sender.collector_url},
         "snippet": start.snippet(sender) if sender.browser_key else "",
         "consent": start.consent_call(),
-        "csp": start.csp_line(sender),
+        "csp": csp_line(sender.collector_url),
         "curl": start.curl_line(sender, kind),
         "python": start.segment_python(sender),
         "node": start.segment_node(sender),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
 from eventlog.topics import REJECTED
 from tests.sdks.pages import Pages, serving_pages
 from tests.sdks.table import PAGE, Sdk, Table, noted
-from tests.tracker.conftest import ARGUMENTS
 from tests.trackway.processes import collecting, stored
 
 # Public ids of other vendors that mean the source `shop`.
@@ -61,10 +61,9 @@ class Collector:
         return stored(self.config, REJECTED)
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """One for all tests of a module: each looks at what is new."""
-    folder = tmp_path_factory.mktemp("sdks")
+@contextlib.contextmanager
+def collector_in(folder: Path) -> Iterator[Collector]:
+    """A collector with its data in the folder, and the website, for the length of the block."""
     config = folder / "trackway.yml"
     with serving_pages() as pages:
         aliases = ", ".join(f"'{alias}'" for alias in ALIASES)
@@ -74,11 +73,10 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """One for all tests of a module: each looks at what is new."""
+    with collector_in(tmp_path_factory.mktemp("sdks")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import mimetypes
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from tests.sdks.running import HERE
@@ -16,13 +16,23 @@ from tests.sdks.running import HERE
 PAGE = '<!doctype html><html lang="de-CH"><head><meta charset="utf-8"><title>{title}</title>{head}</head><body></body>'
 
 
+class Passed(NamedTuple):
+    """A request that was passed on: its path without the query, the bytes of its body."""
+
+    method: str
+    path: str
+    bytes: int
+
+
 class Pages:
     """`/sdk/<folder>/<path>` are the files of `tests/sdks/node/<folder>`; everything else is what `put` gave.
 
-    A path in `behind` is passed on to the server of that URL, as a site's own web server does."""
+    A path in `behind` is passed on to the server of that URL, as a site's own web server does; `passed` are the
+    requests that were."""
 
     def __init__(self) -> None:
         self.behind: dict[str, str] = {}
+        self.passed: list[Passed] = []
         self._pages: dict[str, str] = {}
         pages = self
 
@@ -32,6 +42,7 @@ class Pages:
             def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers.get("content-length", 0)))
                 path = self.path.partition("?")[0]
+                pages.passed.append(Passed(self.command, path, len(content)))
                 to = urlsplit(pages.behind[path])
                 connection = http.client.HTTPConnection(to.hostname or "", to.port, timeout=30)
                 connection.request(self.command, self.path, content, dict(self.headers.items()))
@@ -41,8 +52,9 @@ class Pages:
                 for name, value in answer.getheaders():
                     if name.lower() not in ("date", "server", "connection"):
                         self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(ConnectionError):  # the page may have gone
+                    self.end_headers()
+                    self.wfile.write(body)
                 connection.close()
 
             def do_GET(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.sdks.conftest import Collector
+from tests.sdks.heads import plausible_options
 from tests.sdks.shown import shown
 from tests.sdks.visit import GIVEN, OWN, TEXT, check_numbered, check_purchase, only
 
@@ -19,7 +20,7 @@ OLD = pytest.mark.sdk("plausible-tracker", "0.3.9", "browser", CHECKS)
 _LOAD = {
     "new": """
   import { init, track } from '/sdk/plausible/node_modules/@plausible-analytics/tracker/plausible.js';
-  init({ domain: 'shop.example', endpoint: '{url}/api/event', captureOnLocalhost: true });
+  init({options});
   window.tell = (name, props, revenue) =>
     new Promise((told) => track(name, { props, revenue, callback: (done) => told(done?.status ?? 'not sent') }));
 """,
@@ -47,7 +48,7 @@ WAYS = [pytest.param("new", marks=NEW, id="new"), pytest.param("old", marks=OLD,
 def opened(context: BrowserContext, collector: Collector, way: str, load: str = "") -> Page:
     # A page of its own each time: the same view of the same visitor within two seconds is one.
     page = context.new_page()
-    script = load or _LOAD[way].replace("{url}", collector.url)
+    script = load or _LOAD[way].replace("{options}", plausible_options(collector.url)).replace("{url}", collector.url)
     page.goto(collector.pages.put(f"/plausible-{next(_number)}", f'<script type="module">{script}</script>'))
     return page
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.sdks.conftest import Collector
+from tests.sdks.heads import segment
 from tests.sdks.lossy import losing
 from tests.sdks.segment_visit import ALL, Server, check_retries, check_visit
 from tests.sdks.shown import check_shown, shown
@@ -48,17 +47,8 @@ def test_a_batch_of_250_sent_again_counts_once(sdk: Server, collector: Collector
 
 def opened(context: BrowserContext, collector: Collector, url: str, folder: str, strategy: str) -> Page:
     """A page with the SDK in it, whose settings come from the collector too."""
-    server = {"apiHost": url.partition("//")[2] + "/v1", "protocol": "http"}
-    if strategy == "batching":
-        server["deliveryStrategy"] = {"strategy": "batching", "config": {"size": 50, "timeout": 200}}  # type: ignore[assignment]
     page = context.new_page()
-    head = f"""
-    <script src="/sdk/{folder}/node_modules/@segment/analytics-next/dist/umd/index.js"></script>
-    <script>
-      const options = {{integrations: {{'Segment.io': {json.dumps(server)}}}}};
-      window.analytics = AnalyticsNext.AnalyticsBrowser.load({{writeKey: 'wk_shop', cdnURL: '{url}'}}, options);
-    </script>"""
-    page.goto(collector.pages.put("/segment", head))
+    page.goto(collector.pages.put("/segment", segment(url, folder, strategy)))
     return page
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,15 +9,15 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.sdks.conftest import Collector
+from tests.sdks.heads import bundle, snowplow
 from tests.sdks.lossy import is_post, losing
-from tests.sdks.running import HERE, node, python
+from tests.sdks.running import node, python
 from tests.sdks.shown import shown
 from tests.sdks.visit import EMAIL, GIVEN, OWN, TEXT, USER, check_numbered, check_purchase, only
 
 pytestmark = pytest.mark.sdks
 CHECKS = ("identify", "purchase", "page", "text", "batch")
 PAGE = "https://shop.example/tents?utm_source=news"
-NODE = HERE / "node/snowplow"
 
 
 def is_pixel(method: str, target: str) -> bool:
@@ -105,16 +104,6 @@ def test_events_sent_again_count_once(sdk: Server, collector: Collector) -> None
 # --- Browsers ---------------------------------------------------------------------------------------------------------
 
 
-def bundle(folder: str, code: str = "") -> str:
-    """The path at which the pages serve `code`, or the folder's `web.js`, with the packages it imports."""
-    home = HERE / "node" / folder
-    made = home / "node_modules/.bundle" / ("docs.js" if code else "web.js")
-    command = [str(NODE / "node_modules/.bin/esbuild"), "--bundle", "--log-level=error", f"--outfile={made}"]
-    command += ["--loader=js"] if code else ["web.js", "--format=iife", "--global-name=snowplow"]
-    subprocess.run(command, cwd=home, input=code, text=True, check=True, timeout=60)
-    return f"/sdk/{folder}/{made.relative_to(home)}"
-
-
 class Web(NamedTuple):
     """The SDK for browsers; `carries`: which of its requests carry events."""
 
@@ -124,17 +113,7 @@ class Web(NamedTuple):
 
     def open(self, context: BrowserContext, collector: Collector, url: str) -> Page:
         """A page with the SDK in it, and in `window.sent` and `window.failed` what it says of its requests."""
-        script = f"""
-        <script src="{bundle(self.folder)}"></script>
-        <script>
-          window.sent = 0; window.failed = [];
-          snowplow.newTracker('shop', '{url}', {{
-            appId: 'wk_shop', eventMethod: '{self.method}', contexts: {{webPage: true, session: true}},
-            plugins: snowplow.shop ? [snowplow.shop.SnowplowEcommercePlugin()] : [],
-            onRequestSuccess: (batch) => {{ window.sent += batch.length; }},
-            onRequestFailure: (failure) => {{ if (!failure.willRetry) window.failed.push(failure.message); }},
-          }});
-        </script>"""
+        script = snowplow(url, bundle(self.folder), self.method)
         page = context.new_page()
         page.goto(collector.pages.put("/snowplow", script))
         return page

@@ -50,7 +50,7 @@ def test_on_a_bare_machine_it_installs_and_names_everything(bare: Path) -> None:
     (bare / "bin/apt-get").write_text(f'#!/bin/bash\necho "apt-get $*" >> {bare}/calls\ncp {bare}/mvn {bare}/bin/mvn\n')
     (bare / "bin/cp").symlink_to(shutil.which("cp") or "")
     calls, said = installed(bare, **{VARIABLE: "local"})
-    for package in ("chromium", "openssl", "nodejs", "default-jre-headless", "maven"):
+    for package in ("chromium", "firefox-esr", "openssl", "nodejs", "default-jre-headless", "maven"):
         assert f" {package}" in calls.split("\n")[1]
         assert f" {package}" in said
     assert f"mvn -q -B -f tests/services/kafka.xml -Dkafka.version={kafka_version()}" in calls
@@ -64,13 +64,13 @@ def test_with_docker_it_installs_nothing_for_kafka_and_postgresql(bare: Path) ->
     engine = Engine(folder)
     calls, said = installed(bare, DOCKER_HOST=engine.address)
     engine.close()
-    assert "apt-get install -qq -y --no-install-recommends chromium openssl nodejs\n" in calls
+    assert "apt-get install -qq -y --no-install-recommends chromium firefox-esr openssl nodejs\n" in calls
     for word in ("jre", "maven", "postgresql", "kafka.version", "Kafka"):
         assert word not in calls + said
 
 
 def test_where_all_is_there_it_says_nothing(bare: Path) -> None:
-    for name in ("chromium", "openssl", "node", "java", "initdb"):
+    for name in ("chromium", "firefox-esr", "openssl", "node", "java", "initdb"):
         (bare / "bin" / name).symlink_to(bare / "bin/npm")
     (bare / f"cache/trackway/kafka-{kafka_version()}").mkdir(parents=True)
     assert installed(bare, **{VARIABLE: "local"}) == ("", "")

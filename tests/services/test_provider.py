@@ -14,6 +14,7 @@ import pytest
 
 from tests.services.chromium import find_chromium
 from tests.services.engine import Engine
+from tests.services.firefox import find_firefox
 from tests.services.images import image_of, kafka_version
 from tests.services.kafka_process import KafkaProcess
 from tests.services.missing import MissingService
@@ -58,14 +59,14 @@ def told(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_installer_is_told_the_provider_and_the_version(tmp_path: Path) -> None:
-    assert told(**{VARIABLE: "local"}).stdout.startswith(f"local {kafka_version()} /")
+    assert told(**{VARIABLE: "local"}).stdout == f"local {kafka_version()}\n"
     nobody = f"unix://{tmp_path}/nothing.sock"
     assert told(DOCKER_HOST=nobody).stdout.startswith("local ")
     refused = told(**{VARIABLE: "docker"}, DOCKER_HOST=nobody)
     assert refused.returncode != 0
     assert "start it, or say local" in refused.stderr
     engine = Engine(tmp_path)
-    assert told(DOCKER_HOST=engine.address).stdout.startswith(f"docker {kafka_version()} /")
+    assert told(DOCKER_HOST=engine.address).stdout == f"docker {kafka_version()}\n"
     engine.close()
 
 
@@ -75,6 +76,8 @@ def test_a_missing_service_is_an_error_that_names_the_remedy(monkeypatch: pytest
         KafkaProcess(tmp_path)
     with pytest.raises(MissingService, match=r"Chromium is missing: run `make test-deps`"):
         find_chromium()
+    with pytest.raises(MissingService, match=r"Firefox is missing: run `make test-deps`"):
+        find_firefox()
 
 
 def test_images_and_jars_are_one_pinned_version() -> None:

@@ -192,11 +192,14 @@ def test_without_storage_events_still_arrive(context: BrowserContext, recorder: 
 
 def test_garbage_under_our_keys_is_survived(context: BrowserContext, open_page: Open, recorder: Recorder) -> None:
     context.add_init_script("""
-      localStorage.setItem('tw.consent', '{not json');
-      localStorage.setItem('tw.id', '[1, 2');
-      localStorage.setItem('tw.q.wk_shop.a', 'null');
-      localStorage.setItem('tw.q.wk_shop.b', '{"until": 1, "events": [null, 7, {}]}');
-      localStorage.setItem('tw.q.wk_shop.c', '{"until": "soon", "events": 3}');
+      const plant = () => {
+        localStorage.setItem('tw.consent', '{not json');
+        localStorage.setItem('tw.id', '[1, 2');
+        localStorage.setItem('tw.q.wk_shop.a', 'null');
+        localStorage.setItem('tw.q.wk_shop.b', '{"until": 1, "events": [null, 7, {}]}');
+        localStorage.setItem('tw.q.wk_shop.c', '{"until": "soon", "events": 3}');
+      };
+      if (location.pathname === '/') plant();
     """)
     page = open_page(attributes=GRANTED)
     assert page.evaluate("trackway.track('visit')")["status"] == "accepted"

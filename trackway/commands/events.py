@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import aclosing
 from typing import Any
 
 import orjson
 
-from eventlog.log import Bounds, Consumer, Partition, Record
-from eventlog.opening import open_consumer
+from eventlog.log import Record
 from eventlog.topics import EVENTS, REJECTED
 from trackway.commands import moment, run, shows_pii
+from trackway.commands.reading import records
 from trackway.masking import masked
 from trackway.printing import print_json, say
 from trackway.settings import Settings
@@ -23,41 +24,18 @@ def tail(settings: Settings, arguments: Namespace) -> int:
     start = moment(arguments.start)
 
     async def work() -> int:
-        starts: dict[Partition, int] = {}
-        ends: dict[Partition, Bounds] = {}
-
-        # Before anything is fetched: afterwards each question would wait for a fetch to end.
-        async def begin(_: frozenset[Partition]) -> dict[Partition, int]:
-            ends.update(await consumer.bounds())
-            starts.update(await consumer.offsets_at(start))
-            return starts
-
-        consumer = open_consumer(settings, [topic.full_name(settings.topic_prefix)], assigned=begin)
-        await consumer.start()
-        try:
-            await _tail(consumer, {one: (starts[one], ends[one].next) for one in starts}, arguments)
-        finally:
-            await consumer.stop()
+        shown = 0
+        async with aclosing(records(settings, topic, start, arguments.follow)) as found:
+            async for record in found:
+                event = _event(record, arguments)
+                if event is not None:
+                    shown += 1
+                    _print_event(event, record, arguments)
+        if not shown:
+            say("nothing matches; try an earlier --from, such as 24h or start")
         return 0
 
     return run(work)
-
-
-async def _tail(consumer: Consumer, ranges: dict[Partition, tuple[int, int]], arguments: Namespace) -> None:
-    """Print what is in the ranges (first offset and the one behind the last), with --follow what comes behind too."""
-    left = sum(max(0, end - first) for first, end in ranges.values())
-    shown = 0
-    while arguments.follow or left > 0:
-        records = await consumer.poll(500, 1.0)
-        for record in records:
-            if record.offset < ranges[record.partition][1]:
-                left -= 1
-            event = _event(record, arguments)
-            if event is not None:
-                shown += 1
-                _print_event(event, record, arguments)
-    if not shown:
-        say("nothing matches; try an earlier --from, such as 24h or start")
 
 
 def _event(record: Record, arguments: Namespace) -> dict[str, Any] | None:
