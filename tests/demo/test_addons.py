@@ -13,7 +13,7 @@ from tests.demo.test_walk import named
 from tests.tracker.waiting import wait_until
 from tests.trackway.processes import stored
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.browsers]
 
 
 @pytest.fixture(scope="module")

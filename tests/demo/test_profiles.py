@@ -13,7 +13,7 @@ from tests.demo.walk import IBEXA, PLAIN, SINGLE_PAGE, Walk, walk_through
 from tests.end_to_end.installation import Installation, embedded, eventually
 from trackway.settings import DEMO_FILE
 
-pytestmark = [pytest.mark.browser, pytest.mark.browsers]
+pytestmark = [pytest.mark.browser, pytest.mark.browsers, pytest.mark.timeout(300)]
 
 
 def test_each_form_ends_in_one_profile_with_the_purchase(browser: Browser, tmp_path: Path) -> None:
