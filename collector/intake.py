@@ -18,12 +18,12 @@ from collector.event_time import event_time, read_time
 from collector.keeping import asked_of, keep, may_be_kept
 from collector.page import campaign_of, page_of
 from collector.redaction import redacted
-from collector.sent import Parsed, Refused, Sent, without_blanks
+from collector.sent import Numbered, Parsed, Refused, Sent, without_blanks
 from collector.shape import check_names, check_size, check_values
 from eventlog import identifiers
 from eventlog.compact import dumps
 from eventlog.errors import FilteredReason, Rejected
-from eventlog.event import MAX_ID_CHARACTERS, Channel, Client, Event
+from eventlog.event import MAX_ID_CHARACTERS, Channel, Client, Event, Page
 from eventlog.identifiers import email_in_ruid, normalise
 from eventlog.log import Headers, Outgoing
 from eventlog.outcome import MAX_PATH_CHARACTERS, Asked, Outcome, Status
@@ -39,16 +39,19 @@ __all__ = [
     "outcome_record",
     "pseudonym",
     "record_key",
+    "say_number",
 ]
 
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
 _NO_CLIENT: Final[Client] = {}
+_NO_PAGE: Final[Page] = {}
 _SPEC: Final = ("ce_specversion", b"1.0")
 
 
 @dataclass(slots=True)
 class Receipt:
-    """What became of one event; its record, if it is to be stored. `status` as in receipts."""
+    """What became of one event; its record, if it is to be stored. `status` as in receipts. `numbered` is for the
+    record of a duplicate."""
 
     id: str | None
     status: Status
@@ -56,6 +59,7 @@ class Receipt:
     reason: str | None = None
     path: str | None = None
     message: str | None = None
+    numbered: Numbered | None = None
 
 
 @dataclass(slots=True)
@@ -131,11 +135,12 @@ def _take(sent: Sent, at: int, sent_at: int | None, context: Context) -> Receipt
             "status": "filtered", "reason": reason, "source": context.source, "id": event_id,
             "received_at": context.received_at, "protocol": context.protocol,
         }  # fmt: skip
+        say_number(outcome, _numbered(event, context))
         return Receipt(event_id, "filtered", outcome_record(outcome, event_id, context), reason)
     value = dumps(event)
     check_size(sent, len(value), context.limits)
     record = event_record(event, value, context)
-    return Receipt(event_id, "accepted", record)
+    return Receipt(event_id, "accepted", record, numbered=_numbered(event, context))
 
 
 def _complete(sent: Sent, event: Event, sent_at: int | None, context: Context) -> None:
@@ -218,12 +223,27 @@ def _refused(error: Rejected, event: Sent | Refused, kept: tuple[Any, Asked | No
     event_id, path = event_id[:MAX_ID_CHARACTERS], error.path.lstrip(".")[:MAX_PATH_CHARACTERS]
     if path:
         outcome["path"] = path
+    say_number(outcome, event.numbered if isinstance(event, Refused) else _numbered(event.event, context))
     if may_be_kept(event, context):
         message, asked = kept
         message = redacted(message, context.address_policy, context.server_secret)
         keep(outcome, message, asked, context.limits.event_bytes)
     record = outcome_record(outcome, event_id, context)
     return Receipt(event_id, "rejected", record, error.reason, path, error.message)
+
+
+def _numbered(event: Event, context: Context) -> Numbered | None:
+    """What our tracker says of it; other senders count otherwise."""
+    if context.protocol != "trackway":
+        return None
+    seq, view_id = event.get("client", _NO_CLIENT).get("seq"), event.get("page", _NO_PAGE).get("view_id")
+    return None if seq is None or view_id is None else Numbered(view_id, seq)
+
+
+def say_number(outcome: Outcome, numbered: Numbered | None) -> None:
+    """Have the outcome tell which event of its page load it was, so that it counts as arrived."""
+    if numbered is not None and len(numbered.view_id) <= MAX_ID_CHARACTERS:
+        outcome["view_id"], outcome["seq"] = numbered
 
 
 def outcome_record(outcome: Outcome, key: str, context: Context) -> Outgoing:

@@ -219,6 +219,7 @@ def _schemas(limits: Limits) -> dict[str, Any]:
                 "description": "What a cookie of the answer is to name, for the next page. Anything but 1 to 40 of "
                 "a-z, 0-9, `.` and `-` is ignored.",
             },
+            "version": {"type": "string", "description": "The tracker's."},
             "cookieless": {"type": "boolean", "description": "true: no cookie is read or set, no anonymousId counts."},
         },
     }

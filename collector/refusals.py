@@ -7,7 +7,7 @@ from collections import OrderedDict
 import orjson
 import structlog
 
-from collector.intake import Context, Receipt, outcome_record, pseudonym
+from collector.intake import Context, Receipt, outcome_record, pseudonym, say_number
 from collector.settings import CollectorSettings
 from collector.sources import Refusal
 from eventlog.errors import NoSpace, Unavailable
@@ -72,4 +72,5 @@ class Refusals:
         }
         if receipt.id:
             outcome["id"] = receipt.id
+        say_number(outcome, receipt.numbered)
         return outcome_record(outcome, receipt.id or "", context)

@@ -30,6 +30,13 @@ class OtherCookie(NamedTuple):
     seconds: int
 
 
+class Numbered(NamedTuple):
+    """Which event of its page load it is, as our tracker states it: so that losses are seen."""
+
+    view_id: str
+    seq: int
+
+
 @dataclass(slots=True)
 class Sent:
     """One event. `event` has what the sender states, under the canonical names: `name`, `kind` and any of the ids,
@@ -109,10 +116,12 @@ def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
 @dataclass(slots=True)
 class Refused:
     """An event that cannot be read. `consent` and `choices` are what can be read of its own statement, `name` its
-    canonical name if it has one: who did not consent to an event has nothing kept of it."""
+    canonical name if it has one: who did not consent to an event has nothing kept of it. `numbered` as its context has
+    it."""
 
     error: Rejected
     id: str | None
     name: str = ""
     consent: Consent | None = None
     choices: Choices | None = None
+    numbered: Numbered | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Required
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, OnErrorOmit, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 Kind = Literal["page", "track", "identify", "group", "alias", "screen"]
@@ -26,11 +26,15 @@ MAX_EVENT_BYTES: Final = 256 * 1024
 MAX_ID_CHARACTERS: Final = 256
 MAX_NAME_CHARACTERS: Final = 512
 MAX_DEPTH: Final = 64
+# What a browser can count exactly.
+MAX_SEQ: Final = 2**53 - 1
 
 Text = Annotated[str, Field(min_length=1)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
 Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+# A stranger's word: an absurd one is none, and never a reason to refuse the event.
+Seq = OnErrorOmit[Annotated[int, Field(ge=0, le=MAX_SEQ)]]
 Number = int | Annotated[float, Field(allow_inf_nan=False)]
 
 _strict = with_config(ConfigDict(extra="forbid"))
@@ -136,7 +140,8 @@ class Campaign(TypedDict, total=False):
 @_strict
 class Client(TypedDict, total=False):
     """Facts of the device and the request. `ip` is as the source's setting says, truncated by default; `bot` says why
-    it is taken for one; `country` is a code by ISO 3166-1; `seq` counts a page's events."""
+    it is taken for one; `country` is a code by ISO 3166-1; `seq` counts a page load's
+    events from 1."""
 
     ip: Text
     user_agent: Text
@@ -148,7 +153,7 @@ class Client(TypedDict, total=False):
     screen: Text
     timezone: Text
     country: Text
-    seq: int
+    seq: Seq
 
 
 @_strict

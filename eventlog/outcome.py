@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Required
 from pydantic import ConfigDict, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from eventlog.event import Client, Text, Time
+from eventlog.event import Client, Id, Text, Time
 
 Status = Literal["accepted", "duplicate", "filtered", "rejected"]
 
@@ -43,9 +43,10 @@ class Asked(TypedDict, total=False):
 
 @_strict
 class Outcome(TypedDict, total=False):
-    """What became of an event that is not in the events topic. Of rejected and poison ones only: `event`, the whole of
-    it as the sender meant it (of poison: the record's value), with `request`; or `prefix`, its beginning, where it was
-    too large to be kept. Neither of an event whose sender did not consent to it."""
+    """What became of an event that is not in the events topic. `view_id` and `seq` are what our tracker's event says of
+    itself (`page.view_id`, `client.seq`), so that it is known to have arrived. Of rejected and poison ones only:
+    `event`, the whole of it as the sender meant it (of poison: the record's value), with `request`; or `prefix`, its
+    beginning, where it was too large to be kept. Neither of an event whose sender did not consent to it."""
 
     status: Required[Literal["rejected", "filtered", "duplicate", "poison"]]
     reason: Required[Text]
@@ -56,6 +57,8 @@ class Outcome(TypedDict, total=False):
     received_at: Required[Time]
     protocol: Text
     origin: Text
+    view_id: Id
+    seq: int
     event: Any
     request: Asked
     prefix: Text

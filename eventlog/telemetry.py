@@ -43,6 +43,13 @@ RECORD_STATUSES: Final = (
     "accepted", "unattributed", "twin", "poison", "rejected", "filtered", "duplicate", "unknown",
 )  # fmt: skip
 ROW_OUTCOMES: Final = ("accepted", "refused", "unknown", "invalid", "suppressed", "unchanged")
+# The browsers that are told apart, as user agents name them; all others are the last. What is known of a page load goes
+# by the first in the alphabet, so `other` has a small letter.
+BROWSERS: Final = (
+    "Chrome", "Chrome Mobile", "Chrome Mobile WebView", "Chrome Mobile iOS", "Edge", "Edge Mobile", "Facebook",
+    "Firefox", "Firefox Mobile", "Firefox iOS", "Instagram", "Mobile Safari", "Mobile Safari UI/WKWebView", "Opera",
+    "Opera Mobile", "Safari", "Samsung Internet", "other",
+)  # fmt: skip
 RUN_STATES: Final = ("succeeded", "partial", "failed", "aborted")
 CHECKS: Final[dict[Service, tuple[str, ...]]] = {
     "collector": ("stopping", "log", "spool", "disk", "workers"),
@@ -135,6 +142,12 @@ METRICS: Final = (
            _AGGREGATOR, merge="largest"),
     Metric("trackway_sessions_changing", "gauge", "Sessions that are not final yet; counted once a minute.",
            _AGGREGATOR, merge="largest"),
+
+    Metric("trackway_browser_events_made", "gauge", "Events that page loads of our tracker have made, as their numbers "
+           "tell: of loads that began within the last hour.", _AGGREGATOR,
+           {"source": SOURCE, "browser": BROWSERS}, "largest"),
+    Metric("trackway_browser_events_arrived", "gauge", "How many of those have arrived, whatever became of them.",
+           _AGGREGATOR, {"source": SOURCE, "browser": BROWSERS}, "largest"),
 
     Metric("trackway_export_rows_total", "counter", "Rows of export runs that have ended, by what became of them.",
            _EXPORTER, {"workflow": WORKFLOW, "outcome": ROW_OUTCOMES}),

@@ -16,6 +16,7 @@ from exporter.console.auth import SignIn
 from exporter.ledger import list_runs, show_run
 from exporter.lookup import Lookup
 from exporter.openapi import MOST_EVENTS, MOST_PROFILES, MOST_REJECTED, MOST_RUNS, MOST_SESSIONS, OPERATIONS
+from exporter.page_loads import browser_events
 from exporter.parameters import after_of, id_of, is_id, limit_of, read_body, time_of, wanted_of, written_after
 from exporter.problem import Problem
 from exporter.rejected import read_causes, read_page
@@ -25,6 +26,7 @@ from exporter.store import Store
 from exporter.whereabouts import Whereabouts
 
 _LEDGER_MS: Final = DAY_MS
+_BROWSERS_MS: Final = 7 * DAY_MS
 
 Answer = Mapping[str, Any]
 
@@ -74,6 +76,11 @@ class Api:
         profile = await self.profile(request)
         return {"sessions": await self._lookup.sessions(profile["id"], limit), "limit": limit}
 
+    async def profile_consents(self, request: Request) -> Answer:
+        limit = limit_of(request.query_params, 100, MOST_EVENTS)
+        profile = await self.profile(request)
+        return {"consents": await self._lookup.consents(profile["id"], limit), "limit": limit}
+
     async def event(self, request: Request) -> Answer:
         event_id = id_of(request)
         traces = await self._whereabouts.traces(event_id)
@@ -113,6 +120,16 @@ class Api:
             for minute, source, status, count in counts
         ]
         return {"from": format_ms(start), "to": format_ms(end), "lines": lines}
+
+    async def browser_events(self, request: Request) -> Answer:
+        query = request.query_params
+        end = time_of(query, "to", now_ms())
+        start = time_of(query, "from", end - DAY_MS)
+        if not 0 < end - start <= _BROWSERS_MS:
+            todo = "Ask for at most 7 days at once, `from` before `to`."
+            raise Problem("bad_request", "This range cannot be answered.", where="query.from", todo=todo)
+        found = await browser_events(self._store, start, end, query.get("source"))
+        return {"from": format_ms(start), "to": format_ms(end), "lines": [one.told() for one in found]}
 
     async def rejected(self, request: Request) -> Answer:
         wanted = wanted_of(request.query_params)

@@ -23,6 +23,7 @@ from exporter.fold import Folded
 from exporter.marks import Mark, hash64, shard_of, visitor_marks
 from exporter.member import Member, OwnershipFact, encode_members, named_roots, ownership_facts
 from exporter.outgoing import put_outbox, rejected_record
+from exporter.page_loads import add_loads
 from exporter.store import Store, among, may_be_retried, values
 from exporter.tables import ALIAS, CLAIM, COUNTS, DIRTY, LINK, POSITION, TIMELINE, TRACE
 
@@ -96,6 +97,8 @@ async def _apply(connection: AsyncConnection, batch: Batch, topic_prefix: str | 
     await put_marks(connection, marks)
     if topic_prefix is not None:
         await put_outbox(connection, [rejected_record(one, topic_prefix) for one in batch.folded if one.is_poison])
+    # Late, because who adds to the same page load at once waits for the end of this.
+    await add_loads(connection, batch.folded)
     await _move(connection, batch)
     return Counter(one.status for one in batch.folded)
 

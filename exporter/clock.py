@@ -64,9 +64,11 @@ async def mark_due_sessions(store: Store, lease: Lease, now: int) -> int:
 
 
 async def drop_old(store: Store, lease: Lease, settings: ExporterSettings, now: int) -> None:
-    """Forget traces, replays and counts older than they are kept."""
-    await _repeat(store, lease, "DELETE FROM replay WHERE at < :before", now - settings.trace_days * DAY_MS, _once)
-    gone = await _repeat(store, lease, _OLD_TRACES, now - settings.trace_days * DAY_MS, lambda n: n == _AT_ONCE)
+    """Forget traces, replays, page loads and counts older than they are kept."""
+    before = now - settings.trace_days * DAY_MS
+    await _repeat(store, lease, "DELETE FROM replay WHERE at < :before", before, _once)
+    await _repeat(store, lease, "DELETE FROM page_load WHERE first < :before", before, _once)
+    gone = await _repeat(store, lease, _OLD_TRACES, before, lambda n: n == _AT_ONCE)
     await _repeat(store, lease, "DELETE FROM counts WHERE minute < :before", now - COUNTS_MS, _once)
     if gone:
         _log.info("old_traces_dropped", count=gone)

@@ -50,6 +50,11 @@ _TABLES: Final[Mapping[str, tuple[str, str, Callable[..., str]]]] = {
         "minute >= :counts",
         lambda minute, source, status, *_: f"minute {minute} source {source or '-'} {status}",
     ),
+    "page_load": (
+        "load, block, source, browser, first, bits",
+        "first >= :traces",
+        lambda load, block, source, *_: f"page load {load} of {source}, part {block}",
+    ),
     "link": ("vid, identifier", "TRUE", lambda vid, *_: f"visitor {vid}"),
     "claim": ("source, identifier, owner, at, seq, event_id", "TRUE", lambda source, *_: f"an event of {source}"),
     "alias": ("source, anon, owner, at, seq, event_id", "TRUE", lambda source, *_: f"an event of {source}"),

@@ -14,6 +14,7 @@ from eventlog.log import Outgoing, Record
 from eventlog.outcome import MAX_PREFIX_CHARACTERS, Outcome
 from eventlog.timestamps import format_ms
 from eventlog.topics import MAX_MESSAGE_BYTES
+from exporter.heard import Heard, heard_of_event, heard_of_outcome
 from exporter.marks import hash64
 from exporter.member import Member, member_of
 from exporter.rules import Rules
@@ -38,7 +39,8 @@ _OUTCOMES: Final[dict[str, Status]] = {
 @dataclass(slots=True)
 class Folded:
     """One record. `member` is what profiles are made of: None where the record is no event. `id_hash` and `key_hash`
-    stand for the id and for the identity (source, id)."""
+    stand for the id and for the identity (source, id). `heard` is what our tracker's numbers say, whatever the
+    record is."""
 
     record: Record
     topic: int
@@ -47,6 +49,7 @@ class Folded:
     status: Status
     reason: str | None = None
     member: Member | None = None
+    heard: Heard | None = None
 
     id_hash: int = field(init=False)
     key_hash: int = field(init=False)
@@ -81,7 +84,8 @@ def fold_record(record: Record, topic: int, rules: Rules) -> Folded:
     except BUGS:
         # A bug of ours must not stop the log: the record is set aside and counted.
         return _poison(record, value, "fold_failed")
-    return Folded(record, topic, event["source"], event["id"], _status(member), member=member)
+    heard = heard_of_event(event, event["source"])
+    return Folded(record, topic, event["source"], event["id"], _status(member), member=member, heard=heard)
 
 
 def fold_again(folded: Folded) -> Folded:
@@ -93,7 +97,7 @@ def fold_again(folded: Folded) -> Folded:
 
 def as_poison(folded: Folded, reason: PoisonReason) -> Folded:
     """The same record as one that is set aside."""
-    return Folded(folded.record, folded.topic, folded.source, folded.event_id, "poison", reason)
+    return Folded(folded.record, folded.topic, folded.source, folded.event_id, "poison", reason, heard=folded.heard)
 
 
 def poison_outcome(folded: Folded) -> Outcome:
@@ -146,18 +150,20 @@ def _status(member: Member) -> Status:
 def _poison(record: Record, value: Any, reason: PoisonReason) -> Folded:
     event_id = value.get("id") if isinstance(value, dict) else None
     known = event_id if isinstance(event_id, str) else header(record, "ce_id")
-    return Folded(record, EVENTS_TOPIC, source_of(record, value), known, "poison", reason)
+    source = source_of(record, value)
+    return Folded(record, EVENTS_TOPIC, source, known, "poison", reason, heard=heard_of_event(value, source))
 
 
 def _outcome(record: Record) -> Folded:
     value = value_of(record)
     told = value if isinstance(value, dict) else {}
-    event_id, reason = told.get("id"), told.get("reason")
+    event_id, reason, source = told.get("id"), told.get("reason"), source_of(record, value)
     return Folded(
         record,
         REJECTED_TOPIC,
-        source_of(record, value),
+        source,
         event_id if isinstance(event_id, str) else "",
         _OUTCOMES.get(str(told.get("status")), "unknown"),
         reason if isinstance(reason, str) else None,
+        heard=heard_of_outcome(told, source),
     )

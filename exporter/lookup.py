@@ -122,14 +122,12 @@ class Lookup:
 
     async def events(self, profile_id: str, limit: int) -> list[dict[str, Any]]:
         """What the store keeps of a profile's events, the latest first."""
-        async with self._store.read() as connection:
-            row = await _row(connection, profile_id)
-            if row is None:
-                return []
-            root = row["kind"], row["value"]
-            visitors, owners = await self._around(connection, root)
-            members = owned(root, visitors, owners, self._rules)
-            return [_event(member) for member in reversed(members[-limit:])]
+        return [_event(member) for member in reversed((await self._owned(profile_id))[-limit:])]
+
+    async def consents(self, profile_id: str, limit: int) -> list[dict[str, Any]]:
+        """The person's choices, the latest first: what each said, when, and of which text."""
+        said = [member for member in await self._owned(profile_id) if member.name == "consent"]
+        return [_choice(member) for member in reversed(said[-limit:])]
 
     async def where(self, event_id: str) -> list[dict[str, Any]]:
         """What became of the records of this id: one entry a record, oldest first."""
@@ -177,6 +175,16 @@ class Lookup:
         if epoch.isdigit():
             resolved = _of_epoch(resolved, int(epoch))
         return resolved[-1][1] if resolved else None
+
+    async def _owned(self, profile_id: str) -> Sequence[Member]:
+        """A profile's events in their order."""
+        async with self._store.read() as connection:
+            row = await _row(connection, profile_id)
+            if row is None:
+                return []
+            root = row["kind"], row["value"]
+            visitors, owners = await self._around(connection, root)
+            return owned(root, visitors, owners, self._rules)
 
     async def _around(self, connection: AsyncConnection, root: Root) -> tuple[Visitors, Owners]:
         evidence = Evidence(connection, self._rules)
@@ -263,6 +271,13 @@ def _session_of(member: Member, sessions: Sequence[SessionFacts]) -> str | None:
         if any(one.order == member.order for one in session.members):
             return session.id
     return None
+
+
+def _choice(member: Member) -> dict[str, Any]:
+    said = {"event": member.id, "source": member.source, "time": format_ms(member.time)}
+    if member.consent_text is not None:
+        said["text_version"] = member.consent_text
+    return {**said, "consent": dict(consent_of(member))}
 
 
 def _event(member: Member) -> dict[str, Any]:

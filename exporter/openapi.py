@@ -101,6 +101,11 @@ OPERATIONS: Final = (
         errors=("bad_request", "not_found"),
     ),
     Operation(
+        "GET", _PROFILE_ID + "/consents", "profile_consents", "A person's choices, newest first",
+        _object(consents=_list("Choice"), limit=_NUMBER), (_limit(100, MOST_EVENTS),),
+        errors=("bad_request", "not_found"),
+    ),
+    Operation(
         "GET", "/api/v1/events/{id}", "event", "What happened to the event of an id",
         _object(id=_TEXT, traces=_list("Trace")), errors=("not_found",),
     ),
@@ -120,6 +125,17 @@ OPERATIONS: Final = (
         (
             Parameter("from", "The first minute; an hour before `to` unless given.", _TIME),
             Parameter("to", "The end; now unless given.", _TIME),
+            Parameter("source", "Only this source.", _TEXT),
+        ),
+        errors=("bad_request",),
+    ),
+    Operation(
+        "GET", "/api/v1/ledger/browsers", "browser_events",
+        "What page loads of the tracker made and what of it arrived, by source and browser; at most 7 days",
+        _object(**{"from": _TIME, "to": _TIME, "lines": _list("BrowserEvents")}),
+        (
+            Parameter("from", "Of page loads that began then or later; a day before `to` unless given.", _TIME),
+            Parameter("to", "Of page loads that began before; now unless given.", _TIME),
             Parameter("source", "Only this source.", _TEXT),
         ),
         errors=("bad_request",),
@@ -202,6 +218,7 @@ def _schemas() -> dict[str, Any]:
             error=_object(code={"type": "string", "enum": list(get_args(Code))}, message=_TEXT, where=_TEXT, todo=_TEXT)
         ),
         "LedgerLine": _object(minute=_TIME, source=_TEXT, status=_TEXT, count=_NUMBER),
+        "BrowserEvents": _object(source=_TEXT, browser=_TEXT, made=_NUMBER, arrived=_NUMBER, lost=_NUMBER),
         "RejectedCause": _object(
             **dict.fromkeys(("cause", "status", "reason", "source", "path", "message", "sample"), _TEXT),
             **dict.fromkeys(("count", "kept", "replayed"), _NUMBER),
@@ -216,6 +233,8 @@ def _schemas() -> dict[str, Any]:
         ),
         # Their fields grow with every release; what is written here is what stays.
         "TimelineEvent": {"type": "object"},
+        "Choice": _object(event=_TEXT, source=_TEXT, time=_TIME, consent={"type": "object"})
+        | {"description": "One `consent` event: its id, and what it said; `text_version` where it told the text."},
         "Trace": {
             "type": "object",
             "description": "One record of this id: status, reason, partition, offset; of an accepted one its session,"

@@ -16,12 +16,13 @@ from eventlog.log import Bounds, Partition
 from eventlog.numbers import Numbers, process_numbers
 from eventlog.readiness import Check, put_checks
 from eventlog.telemetry import ROW_OUTCOMES
-from eventlog.timestamps import now_ms
+from eventlog.timestamps import HOUR_MS, now_ms
 from eventlog.topics import EVENTS, REJECTED
 from exporter.aggregate import Progress
 from exporter.failing import Failing, failing_workflows
 from exporter.lease import pause
 from exporter.outgoing import decode
+from exporter.page_loads import BrowserEvents, browser_events
 from exporter.poison import stopped_text
 from exporter.settings import ExporterSettings
 from exporter.store import STORE_AWAY, Store
@@ -117,6 +118,8 @@ class AggregatorState:
         self._lag: dict[str, tuple[int, float]] = {}
         self._outbox = (0, 0.0)
         self._sessions = 0
+        self._browsers: list[BrowserEvents] = []
+        self._browsers_again = 0.0
         self._count_again = 0.0
         prefix = settings.topic_prefix
         self._topics = {EVENTS.full_name(prefix): "events", REJECTED.full_name(prefix): "rejected"}
@@ -143,6 +146,7 @@ class AggregatorState:
             if self._watch.problem is None:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await self._look_at_the_store()
+                    await self._look_at_the_browsers()
         except (Unavailable, *STORE_AWAY) as error:
             _log.warning("state_unknown", error=type(error).__name__)
 
@@ -182,6 +186,9 @@ class AggregatorState:
         numbers.put("trackway_outbox_records", self._outbox[0])
         numbers.put("trackway_outbox_oldest_seconds", self._outbox[1])
         numbers.put("trackway_sessions_changing", self._sessions)
+        for one in self._browsers:
+            numbers.put("trackway_browser_events_made", one.made, one.source, one.browser)
+            numbers.put("trackway_browser_events_arrived", one.arrived, one.source, one.browser)
         numbers.put("trackway_store_answer_seconds", self._watch.seconds, "aggregator")
         return numbers
 
@@ -212,3 +219,13 @@ class AggregatorState:
                 self._count_again = time.monotonic() + _COUNT_SECONDS
         oldest = min((one.timestamp for one in decode(body, 0)), default=now_ms()) if body else now_ms()
         self._outbox = waiting, max(0.0, (now_ms() - oldest) / 1000) if waiting else 0.0
+
+    async def _look_at_the_browsers(self) -> None:
+        begun = time.monotonic()
+        if begun < self._browsers_again:
+            return
+        self._browsers_again = begun + _COUNT_SECONDS
+        now = now_ms()
+        self._browsers = await browser_events(self._store, now - HOUR_MS, now)
+        # A hundredth of the time at most, however many page loads there are.
+        self._browsers_again = time.monotonic() + 100 * (time.monotonic() - begun)

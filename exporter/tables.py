@@ -1,8 +1,8 @@
 """The store's tables. Times are milliseconds UTC.
 
 Each row has one writer: what several processes add to (timeline, link, alias, dirty, trace, outbox) is only ever
-inserted, `claim` only ever moves forward, counts belong to the owner of their partition, profiles and sessions to the
-holder of their root's shard.
+inserted, `claim` only ever moves forward and `page_load` only ever gains, counts belong to the owner of their
+partition, profiles and sessions to the holder of their root's shard.
 """
 
 from __future__ import annotations
@@ -84,6 +84,22 @@ COUNTS: Final = Table(
     Column("n", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Which events of a page load have arrived, as our tracker numbers them: bit n of `bits` is number 63 * block + n + 1.
+# `load` is a hash of source and page id. `first` is when the earliest of them was received, `browser` the first in the
+# alphabet of those stated. Whoever adds to a row unites: the events of a page load may stand in several partitions.
+PAGE_LOAD: Final = Table(
+    "page_load",
+    METADATA,
+    Column("load", BigInteger, primary_key=True, autoincrement=False),
+    Column("block", Integer, primary_key=True, autoincrement=False),
+    Column("source", Word, nullable=False),
+    Column("browser", Word, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("bits", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("page_load_first", PAGE_LOAD.c.first)
 
 # A batch's members of one visitor, as one chunk. `vid` is a hash of the visitor's key; members name their visitor
 # themselves, so two keys under one number do no harm.
@@ -254,6 +270,7 @@ ORIGINS: Final[dict[str, Literal["derived", "kept"]]] = {
     "lease": "kept",
     "link": "derived",
     "outbox": "kept",
+    "page_load": "derived",
     "position": "derived",
     "profile": "derived",
     "replay": "kept",

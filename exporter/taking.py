@@ -25,6 +25,7 @@ TAKEN: Final[Mapping[str, tuple[str, str]]] = {
     "claim": ("identifier, owner, at, source, seq, event_id", ""),
     "counts": ("minute, source, status, topic, partition, n", ""),
     "link": ("identifier, vid", ""),
+    "page_load": ("load, block, source, browser, first, bits", ""),
     "timeline": ("vid, body", " ORDER BY number"),
     "trace": (
         'id_hash, key_hash, seen, source, event_id, status, reason, topic, partition, "offset", received_at, vid',

@@ -10,7 +10,7 @@ from typing import Any, Final
 from collector.consent_ga4 import gtag_consent
 from collector.protocols.ga4_events import Told
 from collector.stated import word
-from eventlog.event import Client
+from eventlog.event import MAX_SEQ, Client
 
 _PARAMETERS: Final = {
     "dl": "page_location", "dr": "page_referrer", "dt": "page_title", "sid": "session_id", "cu": "currency",
@@ -72,7 +72,7 @@ def _client(fields: Mapping[str, str]) -> Client:
     if locale := word(fields.get("ul")):
         client["locale"] = locale
     hit = _number(fields.get("_s", ""))
-    if isinstance(hit, int):
+    if isinstance(hit, int) and 0 <= hit <= MAX_SEQ:
         client["seq"] = hit
     return client
 

@@ -35,6 +35,7 @@ PROTOCOLS: Final = ("raptor",)
 STATUSES: Final[Mapping[Code, int]] = {}
 
 _MAX_REFERER: Final = 2_048
+_MOST_POSITIONS: Final = 999
 _JSON_STARTS: Final = (b"{", b"[")
 _SUCCESS: Final = b'{"success":true,"receipts":'
 # What templates write where they know nothing.
@@ -137,6 +138,9 @@ def _flat(shared: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
     """One of the script's queue, `{event, params, options}`, as the parameters of a pixel; or it is them already."""
     flat = {**shared, **item}
     params, options = flat.pop("params", None), flat.pop("options", None)
+    if isinstance(params, list):
+        # `raptor.trackEvent(p1, p2, …)`: what is left out there is null.
+        params = {f"p{at}": value for at, value in enumerate(params[:_MOST_POSITIONS], 1)}
     if isinstance(params, dict):
         flat |= params
     elif params is not None and (name := _PUSHED.get(str(flat.get("event")).lower())):

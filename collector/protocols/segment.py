@@ -26,12 +26,12 @@ from collector.meanings import SEGMENT, Meaning
 from collector.packed import unpack
 from collector.request import Request
 from collector.route import PIXEL, Reply, Route
-from collector.sent import Choices, Parsed, Refused, Sent, without_blanks
+from collector.sent import Choices, Numbered, Parsed, Refused, Sent, without_blanks
 from collector.settings import CollectorSettings
 from collector.stated import path_to, word
 from collector.statuses import Code
 from eventlog.errors import Rejected, RejectedReason
-from eventlog.event import Client, Consent, Event, Kind, Page
+from eventlog.event import MAX_SEQ, Client, Consent, Event, Kind, Page
 from eventlog.identifiers import text_of
 
 PROTOCOLS: Final = ("segment",)
@@ -105,7 +105,7 @@ class Context(TypedDict, total=False):
     locale: Word
     timezone: Word
     screen: OnErrorOmit[StatedScreen | Trimmed]
-    seq: OnErrorOmit[StrictInt]
+    seq: OnErrorOmit[Annotated[int, Field(strict=True, ge=0, le=MAX_SEQ)]]
 
 
 class Message(TypedDict, total=False):
@@ -358,7 +358,14 @@ def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
     named, stated = word(message.get("event")), message.get("context")
     context: Context = {**shared, **_context(stated)} if isinstance(stated, dict) else shared
     name = _meaning("track", named).name if named else ""
-    return Refused(error, word(message.get("messageId")), name, *_consent_in(context))
+    return Refused(error, word(message.get("messageId")), name, *_consent_in(context), _numbered_in(context, parsed))
+
+
+def _numbered_in(context: Context, parsed: Parsed) -> Numbered | None:
+    page = context.get("page", {})
+    if parsed.protocol != "trackway" or "seq" not in context or "view_id" not in page:
+        return None
+    return Numbered(page["view_id"], context["seq"])
 
 
 def _consent_in(context: Context) -> tuple[Consent | None, Choices | None]:

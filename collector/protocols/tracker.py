@@ -24,6 +24,8 @@ STATUSES: Final[Mapping[Code, int]] = {}
 refused, answer = segment.refused, segment.answer
 
 RAPTOR: Final = "raptor"
+# What our tracker is called as the software that sends.
+LIBRARY: Final = "trackway.js"
 # Why an event is taken for a bot's by what its browser says of itself.
 WEBDRIVER: Final = "webdriver"
 NO_SCREEN: Final = "no screen"
@@ -45,11 +47,13 @@ def unwrap(request: Request) -> Parsed:
     parsed.ack = read_ack(body.get("ack"))
     if body.get(COOKIELESS) is True:
         parsed.is_anonymous = parsed.shared[COOKIELESS] = True
+    if "library" not in parsed.shared and (version := word(body.get("version"))):
+        parsed.shared["library"] = {"name": LIBRARY, "version": version}
     if isinstance(stated := body.get("context"), dict):
         parsed.gpc, parsed.dnt = stated.get("gpc") is True, stated.get("dnt") is True
         if stated.get("webdriver") is True:
             parsed.bot = WEBDRIVER
-        elif isinstance(screen := stated.get("screen"), dict) and 0 in (screen.get("width"), screen.get("height")):
+        elif _is_nothing(stated.get("screen")):
             parsed.bot = NO_SCREEN
     calls = [at for at, message in enumerate(parsed.messages) if _is_call(message)]
     for at in calls:
@@ -57,6 +61,13 @@ def unwrap(request: Request) -> Parsed:
     if request.settings.raptor.cookies and not parsed.is_anonymous:
         _keep_cookies(parsed, [parsed.messages[at] for at in calls], request)
     return parsed
+
+
+def _is_nothing(screen: Any) -> bool:
+    """Whether a screen has no width or no height: `{width, height}`, or `1280x720`."""
+    if isinstance(screen, dict):
+        return 0 in (screen.get("width"), screen.get("height"))
+    return isinstance(screen, str) and (screen.startswith("0x") or screen.endswith("x0"))
 
 
 def _is_call(message: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,45 @@ def test_browsers_of_an_allowed_site_may_read_the_answer_and_get_their_cookie(tm
             assert {event["channel"] for event in events} == {"web"}
             assert {event["client"]["ip"] for event in events} == {"127.0.0.0"}
             assert events[0]["protocol"] == "trackway"
+
+    asyncio.run(scenario())
+
+
+def test_what_becomes_no_event_of_the_trackers_says_which_of_its_page_load_it_was(tmp_path: Path) -> None:
+    def message(seq: Any, **more: Any) -> dict[str, Any]:
+        context = {"page": {"view_id": "p1.2", "url": "https://shop.example/"}, "seq": seq}
+        return {"type": "track", "event": "buy", "messageId": "o", "anonymousId": "a", "context": context} | more
+
+    grant = {"consent": {"categoryPreferences": {"analytics": True}}}
+
+    async def scenario() -> None:
+        async with running(settings_in(tmp_path)) as collector:
+
+            async def post(context: dict[str, Any], *messages: dict[str, Any], path: str = "/tw/e") -> None:
+                body = {"writeKey": BROWSER_KEY, "context": context, "batch": messages}
+                text = json.dumps(body).encode()
+                assert (await collector.post(path, text, {"Origin": ORIGIN})).status_code == 200
+
+            far = {"view_id": "x" * 300 + ".1"}
+            await post(
+                grant, message(1), message(2), message(3, type=7), message(4, event=7), message(5, event="x" * 600)
+            )
+            # Of each stranger's word only what can be one is taken; nor is it refused for it.
+            await post(grant, *(message(seq) for seq in (-1, 2**53, 2**63, 2**70, "7", None, 1.5)))
+            await post(grant, message(6, context={"page": far, "seq": 6}))
+            await post({}, message(7))
+            await post(grant, message(8), path="/v1/batch")
+            (event,) = await collector.stored()
+            assert (event["page"]["view_id"], event["client"]["seq"]) == ("p1.2", 1)
+            outcomes = await collector.stored("rejected.v1")
+            for one in outcomes:
+                OUTCOME.validate_python(one)
+            numbered = sorted((one["seq"], one["status"], one["view_id"]) for one in outcomes if "seq" in one)
+            assert numbered == [
+                (2, "duplicate", "p1.2"), (3, "rejected", "p1.2"), (4, "rejected", "p1.2"), (5, "rejected", "p1.2"),
+                (7, "filtered", "p1.2"),
+            ]  # fmt: skip
+            assert len(outcomes) == len(numbered) + 7 + 1 + 1
 
     asyncio.run(scenario())
 

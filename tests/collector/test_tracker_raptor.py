@@ -116,6 +116,8 @@ def test_what_the_tracker_knows_stands_beside_it() -> None:
         ({"event": "setUser", "params": 4711}, ("identify", "4711", None)),
         ({"event": "trackevent", "params": {"p1": "visit", "p7": "u-2", "p2": "S"}}, ("visit", "u-2", None)),
         ({"event": "visit", "params": {"p2": "S", "reaid": "e-1"}}, ("visit", "u-1", {"reaid": "e-1"})),
+        ({"event": "trackevent", "params": ["visit", "S", None, None, None, None, "u-3"]}, ("visit", "u-3", None)),
+        ({"p1": "visit", "p2": "S", "p7": "u-4"}, ("visit", "u-4", None)),
         ({"event": "trackEvent", "params": {"p1": "newsletterclick"}}, ("newsletterclick", "u-1", None)),
     ],
 )

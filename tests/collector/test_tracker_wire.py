@@ -199,6 +199,9 @@ def test_the_browsers_signals_count_from_the_body_as_from_headers(tmp_path: Path
         ({"webdriver": "true"}, CHROME, None),
         ({"screen": {"width": 0, "height": 600}}, CHROME, "no screen"),
         ({"screen": {"width": 800, "height": 600}}, CHROME, None),
+        ({"screen": "0x0"}, CHROME, "no screen"),
+        ({"screen": "800x0"}, CHROME, "no screen"),
+        ({"screen": "800x600"}, CHROME, None),
         ({"webdriver": True}, CHROME.replace("Chrome", "HeadlessChrome"), "Headless"),
     ],
 )
@@ -212,6 +215,17 @@ def test_a_driven_browser_is_flagged_and_filtered_where_the_source_says_so(
         assert event["client"].get("bot") == bot
         strict = await send(collector, context=context, writeKey="wk_strict", headers={"user-agent": agent})
         assert strict.json()["receipts"][0].get("reason") == ("bot" if bot else None)
+
+    serve(tmp_path, scenario)
+
+
+def test_it_says_its_version_once_for_all(tmp_path: Path) -> None:
+    async def scenario(collector: Running) -> None:
+        await send(collector, version="1.2.3")
+        await send(collector, version="1.2.3", context={"library": {"name": "other", "version": "7"}})
+        await send(collector, version={"a": 1})
+        stated = [event.get("library") for event in await collector.stored()]
+        assert stated == [{"name": "trackway.js", "version": "1.2.3"}, {"name": "other", "version": "7"}, None]
 
     serve(tmp_path, scenario)
 

@@ -13,6 +13,7 @@ from eventlog.profile import PROFILE, SESSION
 from eventlog.timestamps import format_ms, now_ms
 from exporter.openapi import OPERATIONS, document
 from exporter.problem import STATUS, Problem
+from tests.console.seeds import event
 from tests.console.site import Site
 
 
@@ -68,6 +69,22 @@ def test_the_ledger_counts_by_minute_source_and_status(site: Site) -> None:
     assert answer(site, "/api/v1/ledger?source=elsewhere")["lines"] == []
 
 
+def test_what_page_loads_made_and_what_arrived(site: Site) -> None:
+    at = now_ms() - 60_000
+    loads = {
+        "source": "blog",
+        "protocol": "trackway",
+        "page": {"view_id": "p1.1"},
+        "anonymous_id": "visitor-0-0f4a2f9d2a10",
+    }
+    site.add(*(event(at, **loads, client={"browser": "Edge", "seq": seq}) for seq in (1, 2, 5)))
+    site.fold()
+    told = {"source": "blog", "browser": "Edge", "made": 5, "arrived": 3, "lost": 2}
+    assert answer(site, "/api/v1/ledger/browsers")["lines"] == [told]
+    assert answer(site, "/api/v1/ledger/browsers?source=shop")["lines"] == []
+    assert answer(site, f"/api/v1/ledger/browsers?to={format_ms(at)}")["lines"] == []
+
+
 def test_what_did_not_become_an_event_by_cause_and_in_full(site: Site) -> None:
     told = answer(site, "/api/v1/rejected")
     assert told["complete"] is True
@@ -103,6 +120,7 @@ def test_exports_and_their_runs_without_the_streams_secret(site: Site) -> None:
         ("/api/v1/profiles/none", 404, "not_found", "path.id"),
         ("/api/v1/profiles/none/events", 404, "not_found", "path.id"),
         ("/api/v1/profiles/none/sessions", 404, "not_found", "path.id"),
+        ("/api/v1/profiles/none/consents", 404, "not_found", "path.id"),
         ("/api/v1/events/none", 404, "not_found", "path.id"),
         ("/api/v1/events/" + "x" * 300, 404, "not_found", "path.id"),
         ("/api/v1/profiles/%00", 404, "not_found", "path.id"),
@@ -114,6 +132,8 @@ def test_exports_and_their_runs_without_the_streams_secret(site: Site) -> None:
         ("/api/v1/runs?limit=x", 400, "bad_request", "query.limit"),
         ("/api/v1/ledger?from=yesterday", 400, "bad_request", "query.from"),
         ("/api/v1/ledger?from=2026-01-01T00:00:00Z", 400, "bad_request", "query.from"),
+        ("/api/v1/ledger/browsers?to=now", 400, "bad_request", "query.to"),
+        ("/api/v1/ledger/browsers?from=2026-01-01T00:00:00Z", 400, "bad_request", "query.from"),
         ("/api/v1/rejected?status=refused", 400, "bad_request", "query.status"),
         ("/api/v1/rejected?from=yesterday", 400, "bad_request", "query.from"),
         ("/api/v1/rejected/records?after=1", 400, "bad_request", "query.after"),

@@ -32,6 +32,7 @@ ODD: dict[tuple[str, str], Answers] = {
     ("GET", "/api/v1/workflows"): (401, 401, 200),
     ("GET", "/api/v1/runs"): (401, 401, 200),
     ("GET", "/api/v1/ledger"): (401, 401, 200),
+    ("GET", "/api/v1/ledger/browsers"): (401, 401, 200),
     ("GET", "/api/v1/rejected"): (401, 401, 200),
     ("GET", "/api/v1/rejected/records"): (401, 401, 200),
     ("GET", "/console/profiles/{id}"): (303, 404, 303),

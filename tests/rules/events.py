@@ -48,8 +48,10 @@ def event(at: int, name: str = "pageview", **fields: Any) -> Event:
             made.setdefault("identifiers", {})[key] = value
         elif key in ("bot", "seq", "device"):
             made.setdefault("client", {})[key] = value
-        elif key == "url":
-            made["page"] = {"url": value}
+        elif key in ("url", "view_id"):
+            made.setdefault("page", {})[key] = value
+            if key == "view_id":
+                made["protocol"] = "trackway"
         else:
             made[words.get(key, key)] = value
     return EVENT.validate_python(made)

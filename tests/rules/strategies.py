@@ -45,6 +45,7 @@ def one_event(draw: st.DrawFn, at: st.SearchStrategy[int] = times) -> Event:
         "late": draw(st.integers(0, 9)) == 0,
         "bot": "GPTBot" if draw(st.integers(0, 9)) == 0 else None,
         "url": draw(st.sampled_from((None, "https://x.no/", "https://x.no/a"))),
+        "view_id": draw(st.sampled_from((None, None, "p1.1", "p1.2", "p2.1"))),
     }
     if name == "alias":
         fields["previous"] = draw(st.sampled_from((*ANON, "u1", "null")))

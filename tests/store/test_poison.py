@@ -19,13 +19,16 @@ from tests.rules.events import event
 from tests.store.folding import PREFIX, REJECTED_NAME, TOPIC, Shelf, record_of
 from tests.store.test_profiles import agree, shelf_of
 
-# Integers of JSON may be larger than those of a database.
-TOO_LARGE = 2**63
+# JSON is read nested much deeper than it is written: an event may be, and what is kept of it, one level deeper, not.
+DEPTH = 252
 
 
 def unstorable(at: int) -> Any:
-    """An event as it may stand in the topic, with a claim whose order no database can hold."""
-    return event(at, anon=f"a{at}", user="u1", email="e1@x.no", seq=TOO_LARGE)
+    """An event as it may stand in the topic, of which the store cannot keep what it keeps of events."""
+    traits: dict[str, Any] = {}
+    for _ in range(DEPTH):
+        traits = {"deeper": traits}
+    return {**event(at, "identify", anon=f"a{at}", user="u1"), "traits": traits}
 
 
 async def stored(shelf: Shelf, bodies: list[Any], partition: int = 0, max_poison: float = 1.0) -> dict[Partition, str]:

@@ -129,7 +129,14 @@ def _trouble(site: Site, text: str) -> None:
         "origin": "https://shop.example",
         "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0",
     }
-    answer = site.post({"batch": [person(5, consent={"analytics": True})]}, "wk_shop", **browser)
+    # The third event of a page load, of which the first two are lost.
+    context = {
+        "page": {"view_id": f"{MARKS['event id']}.1"},
+        "seq": 3,
+        "consent": {"categoryPreferences": {"analytics": True}},
+    }
+    tracked = {"writeKey": "wk_shop", "batch": [person(5, context=context)]}
+    answer = httpx2.post(f"{site.url}/tw/e", json=tracked, headers=browser, timeout=30)
     assert [one["status"] for one in answer.json()["receipts"]] == ["accepted"]
     assert site.post({"batch": [person(3)]}, MARKS["unknown key"], origin="https://canary.example").status_code == 401
     assert site.post({"batch": [person(4)]}, origin="https://shop.example").status_code == 403
@@ -153,6 +160,8 @@ def _trouble(site: Site, text: str) -> None:
         lambda: site.value("trackway_export_failing_seconds", **failing), "the export to have failed for a while"
     )
     eventually(lambda: site.value("trackway_poison_total", reason="not_json"), "the poison record to be told")
+    loads = {"source": "shop", "browser": "Firefox"}
+    eventually(lambda: site.value("trackway_browser_events_made", **loads), "the page load to be told")
     # A look at the store later everything that was folded is told.
     eventually(lambda: site.value("trackway_lag_records", topic="events") == 0.0, "the lag to be known")
 
@@ -209,6 +218,8 @@ def test_the_numbers_are_those_of_what_was_done(site: Site) -> None:
     assert value("trackway_append_seconds_count") == 2
     assert value("trackway_dedup_ids") == 2
     assert value("trackway_records_total", status="accepted") == 2
+    assert value("trackway_browser_events_made", source="shop", browser="Firefox") == 3
+    assert value("trackway_browser_events_arrived", source="shop", browser="Firefox") == 1
     # Two of the request that was parsed, one a refused request of another kind; the poison record is told of there too.
     assert value("trackway_records_total", status="rejected") == 4
     assert (value("trackway_export_runs_total", workflow="people", state="failed") or 0) >= 1

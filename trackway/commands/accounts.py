@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from eventlog.account import Key
@@ -12,6 +12,7 @@ from eventlog.topics import EVENTS, REJECTED
 from exporter.accounts import Accounts, Asked, Totals, by_source, take_accounts, totals_of
 from exporter.answers import Fault
 from exporter.ledger import rows_by_minute
+from exporter.page_loads import BrowserEvents, browser_events
 from exporter.store import Store
 from trackway.commands import moment
 from trackway.printing import print_json, print_rows, say
@@ -20,6 +21,7 @@ from trackway.stores import with_store
 
 # How many minutes that differ are printed one by one.
 _DIFFERENCES: Final = 50
+_BROWSERS: Final = ("source", "browser", "made", "arrived", "lost", "%")
 _COLUMNS: Final = ("source", "status", "answered", "log", "waiting", "behind", "store", "law 1", "law 2")
 
 
@@ -37,22 +39,28 @@ def ledger(settings: Settings, arguments: Namespace) -> int:
     async def work(store: Store) -> int:
         accounts = await take_accounts(settings, store, start, end, asked)
         exports = await rows_by_minute(store, accounts.since, end)
+        browsers = await browser_events(store, start, end, arguments.source)
         if arguments.json:
-            _print_lines(accounts, exports, end)
+            _print_lines(accounts, exports, browsers, end)
         else:
             _print_tables(accounts, exports, start)
+            _print_browsers(browsers)
         return 0 if accounts.holds else 1
 
     return with_store(settings, work)
 
 
-def _print_lines(accounts: Accounts, exports: Iterable[dict[str, Any]], end: int) -> None:
+def _print_lines(
+    accounts: Accounts, exports: Iterable[dict[str, Any]], browsers: Iterable[BrowserEvents], end: int
+) -> None:
     wrong1, wrong2 = set(accounts.differences), {fault.key for fault in accounts.answers.faults}
     for key in accounts.keys:
         told = {"minute": format_ms(key[0]), "source": key[1], "status": key[2]} | _numbers(totals_of(accounts, key))
         print_json(told | {"law1": key not in wrong1, "law2": key not in wrong2})
     for row in exports:
         print_json(row | {"minute": format_ms(row["minute"])})
+    for one in browsers:
+        print_json(one.told())
     answers = accounts.answers
     print_json(
         {
@@ -99,6 +107,18 @@ def _print_tables(accounts: Accounts, exports: Iterable[dict[str, Any]], start: 
         say(f"the log no longer holds what was received before {since}; compared from there on{short}")
     for line in (*_law1_lines(accounts), *_law2_lines(accounts)):
         print(line)
+
+
+def _print_browsers(browsers: Sequence[BrowserEvents]) -> None:
+    if not browsers:
+        return
+    print("\nmade by page loads of the tracker that began in this time, and arrived:\n")
+    rows = [
+        {name: f"{value:,}" if isinstance(value, int) else value for name, value in one.told().items()}
+        | {"%": f"{one.percent:.2f}"}
+        for one in browsers
+    ]
+    print_rows(rows, _BROWSERS, as_json=False, empty="")
 
 
 def _law1_lines(accounts: Accounts) -> Iterator[str]:
