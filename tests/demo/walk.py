@@ -212,7 +212,7 @@ def _look_around_before_consent(visit: _Visit, base_url: str, watch: _Watch) -> 
     visit.click("nav >> text=Light", "/category/light")
     visit.click("text=Beeswax pillars", "/product/LF-203")
     visit.click("text=Larkfield", "/")
-    page.wait_for_selector("#state >> text=not asked yet")
+    page.wait_for_selector("#state >> text=not asked yet", timeout=8000)
     # Each of the pages was left, which is when whatever waits goes out.
     assert watch.sent == []
     assert page.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
