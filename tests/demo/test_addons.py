@@ -39,7 +39,9 @@ def page(browser: Browser, demo: tuple[str, Path]) -> Iterator[Page]:
 
 def told(page: Page, name: str, text: str = "") -> None:
     """Until the page shows that the tracker has told of `name`, with `text` in its properties or state."""
-    page.wait_for_selector(f"#told li:has(strong:text-is('{name}')) >> text={text}" if text else f"#told >> text={name}")
+    page.wait_for_selector(
+        f"#told li:has(strong:text-is('{name}')) >> text={text}" if text else f"#told >> text={name}"
+    )
 
 
 def test_cmp_hears_the_consent_platform(page: Page) -> None:

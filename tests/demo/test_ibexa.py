@@ -62,7 +62,11 @@ def test_a_product_is_a_visit_and_an_article_a_contentvisit(http: httpx2.Client)
     assert told(http.get("/article/501")) == [("contentvisit", article)]
     assert told(http.get("/search?q=lamp")) == []
     (link,) = [one for one in Parsed(http.get("/article/501").text).all("a") if "data-item" in one]
-    assert (link["href"], link["data-item"], link["data-module"]) == ("/ibexa/product/LF-102", "LF-102", "in-this-story")
+    assert (link["href"], link["data-item"], link["data-module"]) == (
+        "/ibexa/product/LF-102",
+        "LF-102",
+        "in-this-story",
+    )
 
 
 def test_a_basket_is_the_changed_product_and_the_whole_content_once_a_change(http: httpx2.Client) -> None:

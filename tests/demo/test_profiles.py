@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from tests.demo.serving import RAPTOR
 from tests.demo.walk import IBEXA, PLAIN, SINGLE_PAGE, Walk, walk_through
 from tests.end_to_end.installation import Installation, embedded, eventually
-from trackway.settings import DEMO_FILE
 
 pytestmark = [pytest.mark.browser, pytest.mark.browsers, pytest.mark.timeout(300)]
 
 
 def test_each_form_ends_in_one_profile_with_the_purchase(browser: Browser, tmp_path: Path) -> None:
-    settings = DEMO_FILE.read_text()
-    positions = settings[settings.index("raptor:") : settings.index("cdp:")]
-    with embedded(tmp_path, more=positions) as installation:
+    with embedded(tmp_path, more=RAPTOR) as installation:
         for form in (PLAIN, SINGLE_PAGE, IBEXA):
             context = browser.new_context()
             walk = walk_through(context.new_page(), installation.shop, form)

@@ -20,6 +20,10 @@ LANTERN = {
     "product_id": "LF-202", "name": "Storm lantern", "category_path": [["20", "Light"], ["22", "Lanterns"]],
     "brand": "Nordkamp", "price": "45.00", "currency": "EUR",
 }  # fmt: skip
+DRIPPER = {
+    "product_id": "LF-102", "name": "Pour-over dripper", "category_path": [["10", "Coffee"], ["11", "Brewing"]],
+    "brand": "Ostrand", "price": "28.00", "currency": "EUR",
+}  # fmt: skip
 ITEMS: Final[tuple[dict[str, Any], ...]] = (
     {**KETTLE, "quantity": 2, "subtotal": "128.00"},
     {**LANTERN, "quantity": 1, "subtotal": "45.00"},
@@ -212,7 +216,7 @@ def _look_around_before_consent(visit: _Visit, base_url: str, watch: _Watch) -> 
     visit.click("nav >> text=Light", "/category/light")
     visit.click("text=Beeswax pillars", "/product/LF-203")
     visit.click("text=Larkfield", "/")
-    page.wait_for_selector("#state >> text=not asked yet", timeout=8000)
+    page.wait_for_selector("#state >> text=not asked yet")
     # Each of the pages was left, which is when whatever waits goes out.
     assert watch.sent == []
     assert page.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
