@@ -11,11 +11,11 @@
  */
 import { watchElements } from './core/elements.js';
 import { defaults, held, local, record, setDefaults, track } from './core/events.js';
-import { listen, on, random, settings, tell } from './core/page.js';
+import { listen, on, plain, random, settings, tell } from './core/page.js';
 import { dropped, is, queue } from './core/queue.js';
 import { answerRaptor } from './core/raptor.js';
 import { leave, resume, send, stopped } from './core/sending.js';
-import { newView, view, watchViews } from './core/views.js';
+import { look, newView, view, watchViews } from './core/views.js';
 import { anonymousId, become, choice, CONSENT, decide, IDENTITY, isCookieless, read, recall, userId } from './core/visitor.js';
 
 /** What returns nothing has done its work here, without an event. */
@@ -39,7 +39,7 @@ const commands = {
     return receipt;
   },
   consent: decide,
-  set: (properties) => void Object.assign(defaults, properties),
+  set: (properties) => void Object.assign(defaults, plain(properties)),
   on,
   before: (filter) => on('before', filter),
   flush: send,
@@ -58,14 +58,13 @@ export const start = (given) => {
   if (early.version) return early; // the tag stands twice on the page
   Object.assign(settings, early.config);
   settings.endpoint = new URL(settings.endpoint, tag?.src || location);
-  decide(read(CONSENT) || (settings.consent == 'granted' ? 'granted' : isCookieless() && { analytics: true }) || choice, {}, true);
 
   /** @type {any} */
   let ready = prerendering && new Promise((done) => listen({ prerenderingchange: done }));
-  // What changes other calls (consent, debug, set, on, before) does not wait. Whatever goes wrong stays here.
+  // What changes other calls (debug, set, on, before) does not wait. Whatever goes wrong stays here.
   const trackway = async (name, ...values) => {
     try {
-      ready === 0 || /^[cdsob]/.test(name) || (await ready);
+      ready === 0 || /^[dsob]/.test(name) || (await ready);
       return (await commands[name](...values)) || local;
     } catch (error) {
       tell('error', error);
@@ -80,6 +79,8 @@ export const start = (given) => {
 
   (async () => {
     await ready;
+    decide(read(CONSENT) || (settings.consent == 'granted' ? 'granted' : isCookieless() && { analytics: true }) || choice, {}, true);
+    look(document.referrer);
     await 0; // add-ons in the same file have made their calls by then
     early.q?.map((call) => trackway(...call));
     ready = 0;

@@ -18,7 +18,7 @@ export const watchElements = () => {
         if (/^data-tw-(?!on$|item$)/.test(name)) found[name.slice(8).replace(/-/g, '_')] ??= value;
     });
     if (at >= 0) track(path[at].dataset.tw, found);
-    else if (link && type == 'click' && /outbound/.test(settings.auto)) track('outbound', { url: clean(link.href) });
+    else if (link && type == 'click' && /out/.test(settings.auto)) track('outbound', { url: clean(link.href) });
   };
   listen({ click: happened, auxclick: happened, submit: happened, auxload: happened });
 };

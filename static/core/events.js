@@ -28,8 +28,8 @@ export const record = (fields, options) => {
   if (+anonymousId.slice(-2) >= settings.sample) return is('filtered', 'sample');
   if (!burst++) setTimeout(() => (burst = 0), 1000);
   if (burst > MAX_RATE || held[MAX_HELD - 1]) return refused('too_many');
-  if (fields.properties) fields.properties = { ...defaults, ...fields.properties };
   const event = stamp(fields, options);
+  if (event.properties) event.properties = { ...defaults, ...event.properties };
   if (tell('before', event).includes(false)) return seq--, is('filtered', 'before');
   tell('event', event);
   if (choice) return admit(event);

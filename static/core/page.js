@@ -2,7 +2,7 @@
 
 /** As long as neither the tag's `data-…` nor `start` nor `window.trackway.config` says otherwise. @type {any} */
 export const settings = {
-  name: 'trackway', endpoint: 'e', auto: 'pageview outbound', session: 30, params: 'utm_* *clid msclkid',
+  name: 'trackway', endpoint: 'e', auto: 'pageview outbound', params: 'utm_* *clid msclkid',
 };
 
 /** @type {any[]} */

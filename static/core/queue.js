@@ -51,7 +51,7 @@ export const admit = (event) =>
 
 /** Keep the queue in bounds and copy it. */
 export const keep = () => {
-  while (queue[EVENTS] || sizeOf(queue) > BYTES) finish(queue.find((event) => !isCommerce(event)) || queue[0], refused('queue_full'));
+  while (queue[EVENTS] || sizeOf(queue) > BYTES) finish(queue.find((event) => !isCommerce(event)) || queue[0], refused('too_many'));
   if (failures > 2) queue.forEach((event) => finish(event, is('queued', 'unreachable')));
   if (queue[0] && granted()) write(mine(), { at: Date.now(), events: queue });
   else remove(mine());
@@ -67,9 +67,7 @@ export const adopt = () => {
     const age = Date.now() - at;
     // Touched just now, unless the keys pile up.
     if (left[0] && age >= 0 && age < UNTOUCHED && !found[20]) return (again = true);
-    const young = left.filter(({ timestamp }) => Date.now() - Date.parse(timestamp) < WEEK);
-    dropped += left.length - young.length;
-    queue = [...young, ...queue];
+    queue = [...left.filter(({ timestamp }) => Date.now() - Date.parse(timestamp) < WEEK || !++dropped), ...queue];
   }));
   keep();
   free.forEach(remove);

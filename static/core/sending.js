@@ -53,14 +53,17 @@ export const send = async (leaving) => {
   let wait = 0;
   let answer;
   tell('send', { batch, leaving });
-  for (const event of batch) [event.air, event.ack] = [send, ack];
+  for (const event of batch) {
+    event.air = send;
+    event.ack = ack;
+  }
   air += size;
   keep();
   try {
     if (!('keepalive' in Request.prototype) && beacon()) return;
     // A text body is text/plain, which needs no preflight anywhere; that our cookies are SameSite keeps them to the site.
     const asked = fetch(settings.endpoint, {
-      method: 'POST', body, credentials: isCookieless() ? 'omit' : 'include', keepalive: true, signal: AbortSignal.timeout?.(10000),
+      method: 'POST', body, credentials: 'include', keepalive: true, signal: AbortSignal.timeout?.(10000),
     });
     if (leaving) send(leaving);
     const response = await asked;
@@ -85,14 +88,18 @@ export const send = async (leaving) => {
     wait = Math.max(wait, (1 + Math.random()) * Math.min(3e4, 2000 * 2 ** ++failures));
     stopped = !status && failures > 2;
     retryAt = performance.now() + wait;
-    tell('retry', { reason, wait, stopped });
+    tell('retry', { reason, wait });
   }
   keep();
   wake(0);
 };
 
 export const resume = () => {
-  if (stopped) [stopped, failures, retryAt] = [false, 2, 0];
+  if (stopped) {
+    stopped = false;
+    failures = 2;
+    retryAt = 0;
+  }
   wake(0);
 };
 export const leave = () => {

@@ -24,7 +24,8 @@ export const remove = (name) => stored((storage) => delete storage[name]);
 export const granted = () => choice == 'granted' || choice?.analytics === true;
 
 export const become = (id, user) => {
-  [anonymousId, userId] = [id, user];
+  anonymousId = id;
+  userId = user;
   if (granted()) write(IDENTITY, { anonymousId, userId });
 };
 /** Take up the identity that another page has stored, or store the one proposed; `isNews`: that page knows better. */
@@ -37,7 +38,7 @@ export const recall = (isNews) => {
 export const sessionId = () => {
   const at = Date.now();
   session = read(SESSION) || session;
-  if (!(at - session.at < settings.session * 6e4)) session.id = random();
+  if (!(at - session.at < (settings.session || 30) * 6e4)) session.id = random();
   session.at = at;
   write(SESSION, session);
   return session.id;
