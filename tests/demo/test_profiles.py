@@ -1,4 +1,4 @@
-"""Each form of the shop, from a click in a real browser to the customer's profile: a whole installation, nothing replaced."""
+"""Each form of the shop on a whole installation, from a click in a real browser to the customer's profile."""
 
 from __future__ import annotations
 

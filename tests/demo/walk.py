@@ -118,7 +118,7 @@ IBEXA: Final = Form(
 
 @dataclass(frozen=True)
 class Walk:
-    """What was done, and who did it: `visitor` is the anonymous id up to the sign-out, `next_visitor` the one after it."""
+    """What was done, and by whom: `visitor` is the anonymous id up to the sign-out, `next_visitor` the one after it."""
 
     form: Form
     visitor: str
@@ -184,7 +184,7 @@ class _Visit:
 
 
 def walk_through(page: Page, base_url: str, form: Form = PLAIN) -> Walk:
-    """Click through a form of the shop at `base_url`, from nothing before consent to signing out, until all is delivered.
+    """Click through a form of the shop, from nothing before consent to signing out, until all is delivered.
 
     `page` belongs to a context of its own, without cookies or storage. AssertionError: something was sent or stored
     before consent, a console error, an external request, a page that was loaded where none should be.
