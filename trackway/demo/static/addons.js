@@ -36,7 +36,7 @@ element('ask').addEventListener('click', () => element('privacy').click());
 tell('on', '*', async () => {
   const { consent } = (await tell('status')) || {};
   if (!consent) return;
-  const given = Object.keys(consent).filter((purpose) => consent[purpose] === true);
+  const given = consent === 'granted' ? [consent] : Object.keys(consent).filter((purpose) => consent[purpose] === true);
   element('choice').textContent = given.join(', ') || 'declined';
 });
 

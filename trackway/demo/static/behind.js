@@ -49,7 +49,7 @@ function words(now) {
   if (!now) return [['Tracker', waited < 20 ? 'on its way' : 'not loaded; a content blocker may have stopped it']];
   const { consent, held, queued, stopped, anonymousId, userId } = now;
   if (!consent) return [['Consent', 'not asked yet'], ['Sent', 'nothing'], ['Held in memory', held === 1 ? '1 event' : `${held} events`]];
-  if (!consent.analytics) return [['Consent', 'declined'], ['Sent', 'nothing'], ['Stored', 'nothing']];
+  if (consent !== 'granted' && !consent.analytics) return [['Consent', 'declined'], ['Sent', 'nothing'], ['Stored', 'nothing']];
   const sent = stopped ? 'the collector cannot be reached' : queued ? `${queued} on their way` : 'delivered';
   return [
     ['Visitor', anonymousId ? masked(anonymousId) : 'without an id'],
