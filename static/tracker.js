@@ -59,12 +59,13 @@ export const start = (given) => {
   Object.assign(settings, early.config);
   settings.endpoint = new URL(settings.endpoint, tag?.src || location);
 
+  let begun;
   /** @type {any} */
-  let ready = prerendering && new Promise((done) => listen({ prerenderingchange: done }));
+  let ready = new Promise((done) => (begun = done));
   // What changes other calls (debug, set, on, before) does not wait. Whatever goes wrong stays here.
   const trackway = async (name, ...values) => {
     try {
-      ready === 0 || /^[dsob]/.test(name) || (await ready);
+      !ready || /^[dsob]/.test(name) || (await ready);
       return (await commands[name](...values)) || local;
     } catch (error) {
       tell('error', error);
@@ -78,12 +79,11 @@ export const start = (given) => {
   if ('debug' in settings) trackway('debug');
 
   (async () => {
-    await ready;
+    // Add-ons in the same file listen by then.
+    await (prerendering && new Promise((done) => listen({ prerenderingchange: done })));
     decide(read(CONSENT) || (settings.consent == 'granted' ? 'granted' : isCookieless() && { analytics: true }) || choice, {}, true);
     look(document.referrer);
-    await 0; // add-ons in the same file have made their calls by then
     early.q?.map((call) => trackway(...call));
-    ready = 0;
     watchViews();
     watchElements();
     answerRaptor();
@@ -97,6 +97,7 @@ export const start = (given) => {
         if (key == IDENTITY) recall(true);
       },
     });
+    ready = begun();
   })();
   return trackway;
 };

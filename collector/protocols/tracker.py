@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 import orjson
 
+from collector.commerce import ORDER_ID
 from collector.identity import read_ack, read_cookie
 from collector.meanings import SEGMENT
 from collector.protocols import raptor, segment

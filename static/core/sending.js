@@ -32,7 +32,7 @@ const bodyOf = (batch, ack) =>
       locale: navigator.language, screen: screen.width + 'x' + screen.height,
       timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, webdriver: navigator.webdriver, ...batch[0].context,
     },
-    batch: batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context.seq } } : event)),
+    batch: batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context?.seq } } : event)),
   });
 
 /** The next batch goes out, one at a time; when `leaving`, everything that fits beside what is in flight. */

@@ -18,7 +18,7 @@ export const isCookieless = () => settings.consent == 'cookieless';
 /** What `action` finds in storage, where the site wants any and the browser lets us. @returns {any} */
 export const stored = (action) => isCookieless() ? undefined : guard(() => action(localStorage));
 export const read = (name) => stored((storage) => JSON.parse(storage[name] || null));
-export const write = (name, value) => stored((storage) => (storage[name] = json(value)));
+export const write = (name, value, isAllowed = granted()) => isAllowed && stored((storage) => (storage[name] = json(value)));
 export const remove = (name) => stored((storage) => delete storage[name]);
 
 export const granted = () => choice == 'granted' || choice?.analytics === true;
@@ -26,7 +26,7 @@ export const granted = () => choice == 'granted' || choice?.analytics === true;
 export const become = (id, user) => {
   anonymousId = id;
   userId = user;
-  if (granted()) write(IDENTITY, { anonymousId, userId });
+  write(IDENTITY, { anonymousId, userId });
 };
 /** Take up the identity that another page has stored, or store the one proposed; `isNews`: that page knows better. */
 export const recall = (isNews) => {
@@ -60,7 +60,7 @@ export const decide = (next, properties = {}, isTold = false) => {
     adopt();
   }
   // Where consent is presumed an objection must be remembered.
-  if (!isTold && (granted() || settings.consent == 'granted')) write(CONSENT, choice);
+  isTold || write(CONSENT, choice, granted() || settings.consent == 'granted');
   if (!was && !granted()) return is('filtered', 'consent');
   const told = isTold || admit(stamp({ type: 'track', event: 'consent', properties }));
   if (!granted()) become(random());

@@ -67,6 +67,16 @@ def recorder() -> Iterator[Recorder]:
 
 
 @pytest.fixture
+def collector(recorder: Recorder) -> Iterator[Recorder]:
+    """A collector on an origin of its own, which can be stopped while `recorder` serves the pages."""
+    collector = Recorder()
+    recorder.attributes = f'{GRANTED} data-endpoint="{collector.url}/tw/e"'
+    yield collector
+    collector.stop()
+    assert collector.preflights == []
+
+
+@pytest.fixture
 def watch() -> Watch:
     return Watch()
 

@@ -67,7 +67,8 @@ class Recorder:
     """`batches` are the bodies taken with 2xx, `tries` all bodies, `raw` the same unread, `faults` the answers to the
     next tries, `always` the answer to all after them. `others` is whatever else was asked for.
 
-    `pages` are bodies by path (any other path is a page with the tracker), `headers` those of every page.
+    `pages` are bodies by path (any other path is a page with the tracker), `headers` those of every page, `delays` the
+    seconds a path takes. While `hold` is cleared nothing with events is answered. `acknowledges`: by cookie.
     """
 
     def __init__(self) -> None:
@@ -81,6 +82,10 @@ class Recorder:
         self.tries: list[Try] = []
         self.raw: list[bytes] = []
         self.others: list[Other] = []
+        self.delays: dict[str, float] = {}
+        self.hold = threading.Event()
+        self.hold.set()
+        self.acknowledges = True
         self.faults: deque[Fault] = deque()
         self.always: Fault = accept
         self._changed = threading.Condition()
@@ -155,6 +160,7 @@ class Recorder:
             self.others.append(Other(method, path, body))
             self._changed.notify_all()
         parts = urlsplit(path)
+        time.sleep(self.delays.get(parts.path, 0))
         if method == "OPTIONS":
             return 204, {"access-control-allow-headers": "*"}, b""
         if parts.path in ("/tw/t.js", "/tracker.js"):
@@ -172,8 +178,9 @@ class Recorder:
             self.raw.append(body)
             self.tries.append(Try(time.monotonic(), sent, headers))
             self._changed.notify_all()
+        self.hold.wait(60)
         status, extra, content = fault(sent)
-        if status < 300 and "ack" in sent:
+        if status < 300 and "ack" in sent and self.acknowledges:
             extra = {**extra, "set-cookie": ack_cookie(sent["ack"], headers.get("cookie", ""))}
         with self._changed:
             if status < 300:

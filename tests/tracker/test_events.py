@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page
 
 from tests.tracker.conftest import Open
 from tests.tracker.recorder import Recorder, answer
@@ -22,7 +22,7 @@ def test_calls_made_before_the_script_came_are_kept_in_order(open_page: Open, re
     )
     open_page()
     recorder.wait(lambda: len(recorder.events) == 4)
-    assert recorder.names == ["consent", "page", "visit", "identify"]
+    assert recorder.names == ["page", "visit", "identify", "consent"]
 
 
 def test_each_command_is_its_message(open_page: Open, recorder: Recorder) -> None:
@@ -117,7 +117,8 @@ def test_properties_become_json_whatever_they_hold(open_page: Open, recorder: Re
     assert page.evaluate(ODD)["status"] == "accepted"
 
     assert recorder.named("odd")[0]["properties"] == {
-        "big": "12345678901234567890", "nan": None, "endless": None, "when": "2026-01-02T00:00:00.000Z", "never": None, "cycle": {"name": "a"},
+        "big": "12345678901234567890", "nan": None, "endless": None,
+        "when": "2026-01-02T00:00:00.000Z", "never": None, "cycle": {"name": "a"},
         "nothing": None, "map": {}, "list": [1, None, None, {"deep": [2]}], "text": "a\ud800b 😀",
         "l2": {"l3": {"l4": {"l5": {"end": 1, "l6": {}}}}}, "url": "https://a.example/",
     }  # fmt: skip
