@@ -38,7 +38,9 @@ def test_a_visit_to_the_single_page_becomes_exactly_its_events(browser: Browser,
     assert [page.get("referrer") for page in pages[1:]] == [page["url"] for page in pages[:-1]]
     assert len({page["view_id"] for page in pages}) == len(pages)
     assert [page["title"].partition(" ·")[0] for page in pages[-2:]] == ["Pour-over dripper", FRONT]
-    assert sorted(event["client"]["seq"] for event in events) == list(range(1, len(events) + 1))
+    # All but the second telling of the order.
+    numbers = {event["client"]["seq"] for event in events}
+    assert len(set(range(1, max(numbers) + 1)) - numbers) == 1
 
 
 @pytest.mark.browsers
