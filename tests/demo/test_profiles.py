@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, sync_playwright
 
+from tests.browsers import launch
 from tests.demo.serving import RAPTOR
-from tests.demo.walk import IBEXA, PLAIN, SINGLE_PAGE, Walk, walk_through
+from tests.demo.walk import AGENT, IBEXA, NOT_DRIVEN, PLAIN, SINGLE_PAGE, Walk, walk_through
 from tests.end_to_end.installation import Installation, embedded, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.browsers, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright, request.param, f"--user-agent={AGENT}")
+        yield browser
+        browser.close()
 
 
 def test_each_form_ends_in_one_profile_with_the_purchase(browser: Browser, tmp_path: Path) -> None:
     with embedded(tmp_path, more=RAPTOR) as installation:
         for form in (PLAIN, SINGLE_PAGE, IBEXA):
             context = browser.new_context()
+            context.add_init_script(NOT_DRIVEN)
             walk = walk_through(context.new_page(), installation.shop, form)
             context.close()
             check_profile(installation, walk)

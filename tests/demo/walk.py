@@ -12,6 +12,11 @@ from playwright.sync_api import Page, Request
 
 from tests.tracker.waiting import wait_until
 
+# A browser without a window says so, and so does one that is driven; what machines do makes no sessions. With these two
+# it passes for a person's. (A context's own user agent would not do: what leaves with a page has the browser's.)
+AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+NOT_DRIVEN: Final = "Object.defineProperty(Navigator.prototype, 'webdriver', {get: () => false});"
+
 KETTLE = {
     "product_id": "LF-101", "name": "Harbour kettle", "category_path": [["10", "Coffee"], ["11", "Brewing"]],
     "brand": "Larkfield", "price": "64.00", "currency": "EUR",
