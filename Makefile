@@ -46,6 +46,7 @@ soak: test-deps
 
 check: install-dev static/node_modules/.package-lock.json
 	node static/build.mjs --compare
+	static/node_modules/.bin/tsc --project static
 	static/node_modules/.bin/tsc --project static/types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .

@@ -125,8 +125,9 @@ def category_path(text: str) -> tuple[tuple[str, str], ...]:
 _known_path: Final = lru_cache(maxsize=4096)(category_path)
 
 
+ORDER_ID: Final = ("order_id", "transaction_id")  # what properties call an order
 _ORDER_TEXTS: Final = (
-    ("order_id", ("order_id", "transaction_id")),
+    ("order_id", ORDER_ID),
     ("coupon", ("coupon",)),
     ("currency", _CURRENCY),
 )

@@ -84,6 +84,15 @@ def split_preferences(preferences: Mapping[str, Any]) -> tuple[Consent, dict[str
     return consent, categories
 
 
+def chosen(choice: Any) -> Consent:
+    """All purposes as a person has chosen: `granted` allows them, and so does an object those it names; nothing else
+    does."""
+    allowed: Consent = {}
+    for purpose in PURPOSES:
+        allowed[purpose] = choice == "granted" or (isinstance(choice, dict) and choice.get(purpose) is True)
+    return allowed
+
+
 def snapshot(stated: Consent | None, choices: Choices | None, rules: ConsentRules, gpc: bool, dnt: bool) -> Consent:
     """The event's own statement, completed by what the sender's categories, and then its TCF string, say of other
     purposes, with the browser's signals. Empty where there is nothing."""

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from collector.consent import split_preferences
+from collector.consent import chosen, split_preferences
 from collector.decode import BadBody
 from collector.meanings import SEGMENT, Meaning
 from collector.packed import unpack
@@ -85,7 +85,10 @@ class StatedScreen(TypedDict):
 
 
 class StatedConsent(TypedDict, total=False):
+    """`choice` is our tracker's: `granted`, or the purposes that are allowed."""
+
     categoryPreferences: OnErrorOmit[Object]
+    choice: Any
     tcf: Word
     text_version: Word
     method: Word
@@ -309,6 +312,8 @@ def _read_context(event: Event, context: Context) -> Choices | None:
 def _consent(stated: StatedConsent) -> tuple[Consent, Choices | None]:
     """What is stated of our purposes, and what is to be read by the source's rules."""
     consent, categories = split_preferences(stated.get("categoryPreferences", {}))
+    if "choice" in stated:
+        consent = chosen(stated["choice"])
     if "text_version" in stated:
         consent["text_version"] = stated["text_version"]
     if "method" in stated:

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
+import orjson
+
+from collector.commerce import ORDER_ID
 from collector.identity import read_ack, read_cookie
 from collector.meanings import SEGMENT
 from collector.protocols import raptor, segment
@@ -108,10 +112,25 @@ def _keep_cookies(parsed: Parsed, calls: list[dict[str, Any]], request: Request)
 
 def read(value: Any, path: str, parsed: Parsed) -> Sent:
     """A message. Raises Rejected."""
-    sent = _call(value, path, parsed) if _is_call(value) else segment.read_message(value, path, parsed, None)
+    if _is_call(value):
+        sent = _call(value, path, parsed)
+    else:
+        sent = segment.read_message(value, path, parsed, None)
+        if sent.event["name"] == "buy" and (purchase := _purchase_id(sent.event)):
+            sent.event["id"] = purchase
     if parsed.shared.get(COOKIELESS):
         sent.event.pop("anonymous_id", None)
     return sent
+
+
+def _purchase_id(event: Event) -> str | None:
+    """The id of an order's purchase, so that a page of thanks that is loaded again tells nothing new. The browser's own
+    random id is in it, so that no stranger can tell it beforehand."""
+    properties, browser = event.get("properties", {}), event.get("anonymous_id")
+    order = next((text for name in ORDER_ID if (text := text_of(properties.get(name)))), None)
+    if not order or not browser:
+        return None
+    return f"buy-{hashlib.blake2b(orjson.dumps([order, browser]), digest_size=16).hexdigest()}"
 
 
 def _call(value: dict[str, Any], path: str, parsed: Parsed) -> Sent:

@@ -38,7 +38,7 @@ PROPERTIES = ("order_id", "total", "revenue", "subtotal", "value", "tax", "shipp
               "query", "results", "list", "cart_id", "basket_id", "content_id", "url", "path", "title", "referrer",
               "email", "products", "items", "name", "category", "change")  # fmt: skip
 CONTEXT = ("page", "campaign", "library", "consent", "traits", "sessionId", "locale", "timezone", "screen", "seq",
-           "userAgent", "ip")  # fmt: skip
+           "userAgent", "ip", "gpc", "dnt", "webdriver")  # fmt: skip
 INNER = ("url", "path", "title", "referrer", "view_id", "source", "medium", "name", "term", "content", "click_id",
          "version", "width", "height", "categoryPreferences", "analytics", "text_version", "method")  # fmt: skip
 
@@ -54,7 +54,9 @@ contexts = some_of(CONTEXT, some_of(INNER, values | some_of(INNER, values)) | va
 
 @st.composite
 def messages(draw: st.DrawFn) -> Any:
-    message: dict[str, Any] = {"type": draw(st.sampled_from(("track", "identify", "page", "screen", "group", "alias")))}
+    message: dict[str, Any] = {
+        "type": draw(st.sampled_from(("track", "identify", "page", "screen", "group", "alias", "raptor")))
+    }
     message["event"] = draw(st.sampled_from((*SEGMENT, "Own Name")) | values)
     for name in ("messageId", "userId", "anonymousId", "previousId", "groupId", "name", "channel"):
         if draw(st.booleans()):

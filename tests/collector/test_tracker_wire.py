@@ -320,3 +320,42 @@ def test_a_choice_names_the_text_that_was_shown_and_how_it_was_made(
         assert (event["consent"].get("text_version"), event["consent"].get("method")) == evidence
 
     serve(tmp_path, scenario)
+
+
+def test_the_same_order_is_the_same_purchase_in_one_browser_only(tmp_path: Path) -> None:
+    async def scenario(collector: Running) -> None:
+        def buy(at: str, order: str | None, browser: str | None = "b1") -> dict[str, Any]:
+            said = {"type": "track", "event": "buy", "messageId": at, "properties": {"order_id": order}}
+            return {**said, "anonymousId": browser} if browser else said
+
+        answer = await send(collector, buy("p-1", "o1"), buy("p-2", "o1"), buy("p-3", "o2"), buy("p-4", None))
+        first, again, other, unnamed = answer.json()["receipts"]
+        assert (first["status"], again["status"]) == ("accepted", "duplicate")
+        assert first["id"] == again["id"] != other["id"]
+        assert unnamed["id"] == "p-4"
+        # A stranger who knows the order's number cannot keep the purchase from being counted.
+        theirs, nobodys = (await send(collector, buy("p-5", "o1", "b2"), buy("p-6", "o1", None))).json()["receipts"]
+        assert theirs["status"] == nobodys["status"] == "accepted"
+        assert len({first["id"], theirs["id"], nobodys["id"]}) == 3
+
+    serve(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("choice", "allowed"),
+    [
+        ("granted", {"analytics", "personalization", "marketing_activation", "third_party_sharing"}),
+        ({"analytics": True, "personalization": 1}, {"analytics"}),
+        ("denied", set()),
+        (["analytics"], set()),
+    ],
+)
+def test_of_a_choice_what_is_not_named_is_not_allowed(choice: Any, allowed: set[str], tmp_path: Path) -> None:
+    async def scenario(collector: Running) -> None:
+        said = {"type": "track", "event": "consent", "anonymousId": "v", "context": {"consent": {"choice": choice}}}
+        await send(collector, said)
+        (event,) = await collector.stored()
+        assert {purpose for purpose, value in event["consent"].items() if value} == allowed
+        assert len(event["consent"]) == 4
+
+    serve(tmp_path, scenario)

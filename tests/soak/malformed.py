@@ -43,6 +43,7 @@ NAMES = (
     "type", "event", "messageId", "userId", "anonymousId", "previousId", "groupId", "timestamp", "originalTimestamp",
     "properties", "traits", "context", "channel", "name", "products", "items", "price", "quantity", "total", "order_id",
     "category", "page", "url", "referrer", "campaign", "consent", "categoryPreferences", "screen", "width", "seq",
+    "ack", "cookieless", "webdriver", "params", "options", "p1", "p2",
     "library", "version", "sessionId", "locale", "x", "", "a.b", "a[0]", "\u00e9\U0001f6b2",
 )  # fmt: skip
 EVENTS = ("Product Viewed", "Order Completed", "Cart Viewed", "search", "consent", "reset", "logout", "Own", "", " ")
@@ -207,7 +208,8 @@ class Malformed:
         """A message with something wrong in it, most of the time; always JSON as far as its brackets go."""
         if self.random.random() < 0.1:
             return self._raw(2)
-        kind = self.random.choice((b'"track"', b'"page"', b'"identify"', b'"alias"', b'"group"', self._raw(0)))
+        known = b'"track"', b'"page"', b'"identify"', b'"alias"', b'"group"', b'"raptor"'
+        kind = self.random.choice((*known, self._raw(0)))
         fields = [b'"type":' + kind, b'"event":"%s"' % self.random.choice(EVENTS).encode()]
         for _ in range(self.random.randrange(6)):
             fields.append(self._key() + b":" + self._raw(self.random.randrange(4)))

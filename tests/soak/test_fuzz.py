@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.protocols import rudderstack, segment
+from collector.protocols import rudderstack, segment, tracker
 from eventlog.event import EVENT
 from eventlog.topics import REJECTED
 from tests.collector.test_canonical import contexts, messages, times, values
@@ -60,10 +60,11 @@ def fuzz(folder: Path, bodies: int) -> None:
     assert told.keys() >= {"accepted", "rejected"}
     everything = [{"status": "accepted", **event} for event in stored(config)]
     outcomes = [one for one in stored(config, REJECTED) if one["reason"] not in WHOLE]
-    ours = of_protocols(everything + outcomes, segment.PROTOCOLS)
+    native = (*segment.PROTOCOLS, *tracker.PROTOCOLS)
+    ours = of_protocols(everything + outcomes, native)
     # RudderStack's messages come to the same paths, and to others whose answers are not looked at.
     assert ours <= tally.receipts <= ours + of_protocols(everything + outcomes, rudderstack.PROTOCOLS)
-    told_why = [one for one in outcomes if one["protocol"] in segment.PROTOCOLS and one["status"] == "rejected"]
+    told_why = [one for one in outcomes if one["protocol"] in native and one["status"] == "rejected"]
     assert all(one["reason"] and one.get("path") for one in told_why)
     # Other protocols' answers tell no ids, but what is in the topics is an event, or has a reason.
     assert {event["protocol"] for event in everything} >= {"mixpanel", "posthog", "ga4", "raptor"}

@@ -16,20 +16,20 @@ pytestmark = pytest.mark.browser
 
 SPY = """
   window.touched = [];
-  for (const name of ['getItem', 'setItem', 'removeItem']) {
-    const original = Storage.prototype[name];
-    Storage.prototype[name] = function (key, ...rest) {
-      touched.push(`${name} ${key}`);
-      return original.call(this, key, ...rest);
-    };
-  }
+  const storage = localStorage;
+  const bound = (value) => (typeof value === 'function' ? value.bind(storage) : value);
+  Object.defineProperty(window, 'localStorage', {get: () => new Proxy(storage, {
+    get: (_, key) => (touched.push(`read ${key}`), bound(storage[key])),
+    set: (_, key, value) => (touched.push(`write ${key}`), (storage[key] = value), true),
+    deleteProperty: (_, key) => (touched.push(`remove ${key}`), delete storage[key]),
+    ownKeys: () => (touched.push('keys'), Reflect.ownKeys(storage)),
+  })});
   const cookie = Object.getOwnPropertyDescriptor(Document.prototype, 'cookie');
   Object.defineProperty(Document.prototype, 'cookie', {
     get() { touched.push('cookie read'); return cookie.get.call(this); },
     set(value) { touched.push('cookie write'); cookie.set.call(this, value); },
   });
 """
-ALL = {"analytics": True, "personalization": True, "marketing_activation": True, "third_party_sharing": True}
 
 
 def moment(text: str) -> float:
@@ -54,8 +54,7 @@ def test_before_consent_there_is_no_request_no_cookie_and_no_stored_key(
 
     assert [receipt["status"] for receipt in receipts] == ["held", "held", "held"]
     # Whether there was a choice is all that is looked at.
-    assert page.evaluate("touched") == ["getItem tw.consent"]
-    assert page.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
+    assert page.evaluate("touched") == ["read tw.consent"]
     assert context.cookies() == []
     assert recorder.tries == []
 
@@ -77,7 +76,7 @@ def test_a_grant_brings_what_was_held_with_its_own_times_in_order(
     times = [moment(event["timestamp"]) for event in recorder.events]
     assert all(later - earlier >= 5 for earlier, later in itertools.pairwise(times))
     assert [event["context"]["seq"] for event in recorder.events] == [1, 2, 3, 4, 5]
-    assert all(event["context"]["consent"] == {"categoryPreferences": ALL} for event in recorder.events)
+    assert all(event["context"]["consent"] == {"choice": "granted"} for event in recorder.events)
     assert len({event["anonymousId"] for event in recorder.events}) == 1
     assert page.evaluate("receipt.then((one) => one.status)") == "accepted"
 
@@ -93,13 +92,12 @@ def test_at_most_fifty_events_are_held(context: BrowserContext, open_page: Open,
     assert recorder.names == ["page", *(f"step {at}" for at in range(49)), "consent"]
 
 
-def test_a_choice_of_purposes_leaves_the_unnamed_ones_out(open_page: Open, recorder: Recorder) -> None:
+def test_a_choice_of_purposes_is_sent_as_it_was_made(open_page: Open, recorder: Recorder) -> None:
     page = open_page()
     page.evaluate("trackway('consent', {analytics: true})")
     recorder.wait(lambda: len(recorder.events) >= 2)
 
-    only = {**dict.fromkeys(ALL, False), "analytics": True}
-    assert recorder.events[0]["context"]["consent"]["categoryPreferences"] == only
+    assert recorder.events[0]["context"]["consent"]["choice"] == {"analytics": True}
 
 
 def test_the_choice_is_remembered_by_the_next_page(open_page: Open, recorder: Recorder) -> None:
@@ -139,7 +137,7 @@ def test_a_withdrawal_is_told_once_and_leaves_nothing_behind(open_page: Open, re
 
     told = recorder.named("consent")[1]
     assert receipt == {"id": told["messageId"], "status": "accepted"}
-    assert told["context"]["consent"]["categoryPreferences"] == dict.fromkeys(ALL, False)
+    assert told["context"]["consent"]["choice"] == "denied"
     assert told["anonymousId"] == recorder.events[0]["anonymousId"]
     assert "never sent" not in recorder.names
     assert page.evaluate("Object.keys(localStorage)") == []
@@ -154,7 +152,7 @@ def test_tabs_follow_a_choice_made_in_another(open_page: Open, recorder: Recorde
     assert len({event["anonymousId"] for event in recorder.events}) == 1
 
     second.evaluate("trackway('consent', 'denied')")
-    wait_until(first, "trackway.status().then(({consent}) => !consent.analytics)")
+    wait_until(first, "trackway.status().then(({consent}) => consent === 'denied')")
     assert first.evaluate("trackway.track('visit')")["status"] == "filtered"
     assert len(recorder.named("consent")) == 2
 
@@ -162,7 +160,7 @@ def test_tabs_follow_a_choice_made_in_another(open_page: Open, recorder: Recorde
 def test_where_consent_is_presumed_an_objection_is_remembered(open_page: Open, recorder: Recorder) -> None:
     page = open_page(attributes='data-consent="granted"')
     recorder.wait(lambda: recorder.names == ["page"])
-    assert recorder.events[0]["context"]["consent"]["categoryPreferences"] == ALL
+    assert recorder.events[0]["context"]["consent"]["choice"] == "granted"
     page.evaluate("trackway('consent', 'denied')")
     page.reload()
     page.wait_for_function("window.trackway && trackway.version")

@@ -1,0 +1,108 @@
+/** Batches on their way: one request at a time, again after failures, and everything at once when the page is left. */
+import { guard, json, now, random, settings, sizeOf, tell } from './page.js';
+import { finish, is, keep, queue, unsent } from './queue.js';
+import { isCookieless } from './visitor.js';
+import { settle } from './views.js';
+
+export const EVENTS = 20; // a batch
+export const BYTES = 16384;
+const IN_FLIGHT = 6e4; // browsers refuse keepalive bodies beyond 64 KiB, all scripts of the page together
+
+let timer = 0;
+/** In a row. */
+export let failures = 0;
+let most = EVENTS; // one after a 413
+let retryAt = 0; // on performance.now()'s clock, which nobody sets
+/** Presumably blocked: until online, seen again, or the next page. */
+export let stopped = false;
+let air = 0; // bytes in flight
+
+export const wake = (delay) => {
+  if (stopped || !queue[0] || (timer && delay)) return;
+  clearTimeout(timer);
+  timer = +setTimeout(send, Math.max(delay, retryAt - performance.now()));
+};
+
+const shared = ({ context }) => json({ ...context, seq: 0 });
+/** What all events of a batch share stands once, in the batch's context. */
+const bodyOf = (batch, ack) =>
+  json({
+    version: VERSION, writeKey: settings.key, sentAt: now(), ack, cookieless: isCookieless(),
+    context: {
+      locale: navigator.language, screen: screen.width + 'x' + screen.height,
+      timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, webdriver: navigator.webdriver, ...batch[0].context,
+    },
+    batch: batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context?.seq } } : event)),
+  });
+
+/** The next batch goes out, one at a time; when `leaving`, everything that fits beside what is in flight. */
+export const send = async (leaving) => {
+  leaving ? settle() : (timer = 0);
+  if (stopped || (air && !leaving)) return;
+  if (performance.now() < retryAt) return wake(0);
+  const batch = unsent().slice(0, most);
+  while (batch[1] && sizeOf(batch) > BYTES) batch.pop();
+  const ack = leaving && random();
+  const size = sizeOf(batch);
+  if (!batch[0] || (leaving && air + size > IN_FLIGHT)) return;
+  const body = bodyOf(batch, ack);
+  // No answer comes back from a beacon: the copy stays, and whoever sends it next uses the same ids.
+  const beacon = () => leaving && guard(() => navigator.sendBeacon(settings.endpoint, body));
+  /** @type {any} */
+  let status = 0;
+  let wait = 0;
+  let answer;
+  tell('send', { batch, leaving });
+  for (const event of batch) {
+    event.air = send;
+    event.ack = ack;
+  }
+  air += size;
+  keep();
+  try {
+    if (!('keepalive' in Request.prototype) && beacon()) return;
+    // A text body is text/plain, which needs no preflight anywhere; that our cookies are SameSite keeps them to the site.
+    const asked = fetch(settings.endpoint, {
+      method: 'POST', body, credentials: 'include', keepalive: true, signal: AbortSignal.timeout?.(10000),
+    });
+    if (leaving) send(leaving);
+    const response = await asked;
+    wait = /** @type {any} */ (response.headers.get('retry-after')) * 1000 || 0;
+    status = response.status;
+    answer = await response.json(); // an empty answer or a portal's page acknowledges nothing
+  } catch {
+    if (!status) beacon();
+  }
+  air -= size;
+  for (const event of batch) event.air = event.ack = undefined;
+  const receipts = answer?.receipts;
+  const reason = answer?.code || status || 'unreachable';
+  most = EVENTS;
+  if (status == 413 && batch[1]) most = 1;
+  else if (receipts || /^4(?!08|29)/.test(status)) {
+    failures = 0;
+    const named = batch[/** @type {any} */ (/\[(\d+)/.exec(answer?.path)?.[1])];
+    (named ? [named] : batch).forEach((event, at) => finish(event, receipts ? receipts[at] : is('rejected', reason)));
+  } else {
+    // The third try comes after an outage of ten seconds.
+    wait = Math.max(wait, (1 + Math.random()) * Math.min(3e4, 2000 * 2 ** ++failures));
+    stopped = !status && failures > 2;
+    retryAt = performance.now() + wait;
+    tell('retry', { reason, wait });
+  }
+  keep();
+  wake(0);
+};
+
+export const resume = () => {
+  if (stopped) {
+    stopped = false;
+    failures = 2;
+    retryAt = 0;
+  }
+  wake(0);
+};
+export const leave = () => {
+  tell('leave');
+  send(true);
+};
