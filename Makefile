@@ -37,6 +37,7 @@ sdks: test-deps
 
 # The tracker's whole list of tests in Chromium and Firefox: what `make test` has of them, and the long ones.
 browsers: test-deps
+	tests/install-sdks
 	.venv/bin/python -m pytest -n 2 --dist loadgroup -m 'browser or browsers' tests/tracker
 
 # Services are killed and frozen by signal, so they are processes here, also where Docker runs.

@@ -1,7 +1,7 @@
 /** From a call to a message in the queue, as far as the visitor has consented. */
 import { now, pageId, plain, settings, tell } from './page.js';
 import { admit, is, refused } from './queue.js';
-import { seen, settle } from './views.js';
+import { settle, view } from './views.js';
 import { anonymousId, choice, granted, userId } from './visitor.js';
 
 const MAX_HELD = 50;
@@ -19,8 +19,10 @@ let seq = 0;
 /** What was held is to be no event. */
 export const forget = () => (seq -= held.splice(0).length);
 /** The event with everything true at this moment: its time and page are not those of the sending. */
-export const stamp = (fields, options) =>
-  plain({ messageId: options?.id || `${pageId}-${++seq}`, timestamp: now(), userId, ...fields, context: { page: seen(), seq } });
+export const stamp = (fields, options) => {
+  seq++;
+  return plain({ messageId: options?.id || `${pageId}-${seq}`, timestamp: now(), userId, ...fields, context: { page: view, seq } });
+};
 
 export const record = (fields, options) => {
   settle();
@@ -30,7 +32,11 @@ export const record = (fields, options) => {
   if (burst > MAX_RATE || held[MAX_HELD - 1]) return refused('too_many');
   const event = stamp(fields, options);
   if (event.properties) event.properties = { ...defaults, ...event.properties };
-  if (tell('before', event).includes(false)) return seq--, is('filtered', 'before');
+  if (tell('before', event).includes(false)) {
+    // A gap would be a loss; two events of one number would be one.
+    if (event.context.seq == seq) seq--;
+    return is('filtered', 'before');
+  }
   tell('event', event);
   if (choice) return admit(event);
   held.push(event);

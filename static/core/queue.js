@@ -5,11 +5,11 @@
  * the receipt, `air` is there while a request has it. `ack` is the batch it left with, when the page was left.
  */
 import { guard, pageId, settings, sizeOf, tell } from './page.js';
-import { failures, wake } from './sending.js';
+import { failures, trusted, wake } from './sending.js';
 import { anonymousId, choice, granted, isCookieless, read, remove, sessionId, stored, write } from './visitor.js';
 
 const EVENTS = 200; // bounds of what waits, in memory and storage
-const BYTES = 1e5;
+const BYTES = 8e4; // of one page, which leaves room for what others leave
 const WEEK = 6048e5;
 const MAX_EVENT = 32768;
 const UNTOUCHED = 3000; // after so long another page may take over what this one has left
@@ -53,7 +53,7 @@ export const admit = (event) =>
 export const keep = () => {
   while (queue[EVENTS] || sizeOf(queue) > BYTES) finish(queue.find((event) => !isCommerce(event)) || queue[0], refused('too_many'));
   if (failures > 2) queue.forEach((event) => finish(event, is('queued', 'unreachable')));
-  if (queue[0] && granted()) write(mine(), { at: Date.now(), events: queue });
+  if (queue[0] && granted()) write(mine(), { at: Date.now(), events: queue.filter(({ ack }) => !ack || performance.now() > trusted) });
   else remove(mine());
 };
 

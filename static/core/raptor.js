@@ -2,8 +2,8 @@
 import { record } from './events.js';
 
 export const answerRaptor = () => {
-  const { raptor } = /** @type {any} */ (window);
-  if (!raptor?.q) return; // no such page, or Raptor's own script is here
+  const raptor = (/** @type {any} */ (window).raptor ||= { q: [] });
+  if (!raptor.q) return; // Raptor's own script is here
   // The first of a page's queue is the view that is counted anyway.
   const push = (properties) =>
     /page_?view/i.test(Object.values(properties.params || properties)[0]) || record({ type: 'raptor', properties });

@@ -16,6 +16,8 @@ let retryAt = 0; // on performance.now()'s clock, which nobody sets
 /** Presumably blocked: until online, seen again, or the next page. */
 export let stopped = false;
 let air = 0; // bytes in flight
+/** Until then what leaves with the page is trusted to arrive: on another host no cookie can tell the next page. */
+export let trusted = 0;
 
 export const wake = (delay) => {
   if (stopped || !queue[0] || (timer && delay)) return;
@@ -35,16 +37,17 @@ const bodyOf = (batch, ack) =>
     batch: batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context?.seq } } : event)),
   });
 
-/** The next batch goes out, one at a time; when `leaving`, everything that fits beside what is in flight. */
+/** The next batch goes out, one at a time; or when the page is left `leaving` events, as far as they fit beside what is in flight. */
 export const send = async (leaving) => {
   leaving ? settle() : (timer = 0);
   if (stopped || (air && !leaving)) return;
   if (performance.now() < retryAt) return wake(0);
-  const batch = unsent().slice(0, most);
-  while (batch[1] && sizeOf(batch) > BYTES) batch.pop();
+  const batch = unsent().slice(0, leaving || most);
+  const room = leaving ? IN_FLIGHT - air : BYTES;
+  while (batch[1] && sizeOf(batch) > room) batch.pop();
   const ack = leaving && random();
   const size = sizeOf(batch);
-  if (!batch[0] || (leaving && air + size > IN_FLIGHT)) return;
+  if (!batch[0]) return;
   const body = bodyOf(batch, ack);
   // No answer comes back from a beacon: the copy stays, and whoever sends it next uses the same ids.
   const beacon = () => leaving && guard(() => navigator.sendBeacon(settings.endpoint, body));
@@ -60,13 +63,10 @@ export const send = async (leaving) => {
   air += size;
   keep();
   try {
-    if (!('keepalive' in Request.prototype) && beacon()) return;
     // A text body is text/plain, which needs no preflight anywhere; that our cookies are SameSite keeps them to the site.
-    const asked = fetch(settings.endpoint, {
+    const response = await fetch(settings.endpoint, {
       method: 'POST', body, credentials: 'include', keepalive: true, signal: AbortSignal.timeout?.(10000),
     });
-    if (leaving) send(leaving);
-    const response = await asked;
     wait = /** @type {any} */ (response.headers.get('retry-after')) * 1000 || 0;
     status = response.status;
     answer = await response.json(); // an empty answer or a portal's page acknowledges nothing
@@ -81,11 +81,12 @@ export const send = async (leaving) => {
   if (status == 413 && batch[1]) most = 1;
   else if (receipts || /^4(?!08|29)/.test(status)) {
     failures = 0;
+    if (settings.endpoint.host != location.host) trusted = performance.now() + 6e5;
     const named = batch[/** @type {any} */ (/\[(\d+)/.exec(answer?.path)?.[1])];
     (named ? [named] : batch).forEach((event, at) => finish(event, receipts ? receipts[at] : is('rejected', reason)));
   } else {
-    // The third try comes after an outage of ten seconds.
-    wait = Math.max(wait, (1 + Math.random()) * Math.min(3e4, 2000 * 2 ** ++failures));
+    // From 4 s up to a minute: the third try comes after an outage of ten seconds.
+    wait = Math.max(wait, (1 + Math.random()) * 3e4 * (1 - 0.87 ** ++failures));
     stopped = !status && failures > 2;
     retryAt = performance.now() + wait;
     tell('retry', { reason, wait });
@@ -104,5 +105,5 @@ export const resume = () => {
 };
 export const leave = () => {
   tell('leave');
-  send(true);
+  send(200);
 };

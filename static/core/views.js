@@ -18,11 +18,6 @@ export const clean = (url) => {
   const kept = query.split('&').filter((part) => allowed.test(part)).join('&');
   return base + (kept && '?' + kept) + (settings.spa == 'hash' ? hash : '');
 };
-/** The page at this moment, or as it last was where the address has moved on. */
-export const seen = () => {
-  if (view.url == clean(location.href)) view.title = document.title;
-  return view;
-};
 export const look = (referrer) => {
   place = here();
   view = { url: clean(location.href), title: document.title, referrer: clean(referrer), view_id: `${pageId}.${views}` };
