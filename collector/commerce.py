@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from collector.meanings import Meaning
+from collector.meanings import Change, Meaning
 from eventlog.errors import Rejected
 from eventlog.event import Event, Item
 
@@ -40,18 +40,26 @@ def lift(event: Event, meaning: Meaning, properties: Mapping[str, Any], path: st
         if items:
             event["items"] = items
     if meaning.name == "basket":
-        event["basket"] = {"change": meaning.change or "whole"}
+        event["basket"] = {"change": _change(meaning, properties)}
         basket_id = _text(properties, ("basket_id", "cart_id"))
         if basket_id:
             event["basket"]["basket_id"] = basket_id
     elif meaning.name == "favorite":
-        event["favorites"] = {"change": meaning.change or "whole"}
+        event["favorites"] = {"change": _change(meaning, properties)}
     elif meaning.name in ("buy", "return"):
         _order(event, properties, path)
     elif meaning.name in ("search", "searchclick", "searchresult"):
         _search(event, properties)
     elif meaning.name == "contentvisit":
         _content(event, properties)
+
+
+def _change(meaning: Meaning, properties: Mapping[str, Any]) -> Change:
+    """What the name says; a name that leaves it open is made plain by the property `change`."""
+    stated = properties.get("change")
+    if meaning.change in (None, "whole") and stated in ("add", "remove"):
+        return cast(Change, stated)
+    return meaning.change or "whole"
 
 
 def _items(properties: Mapping[str, Any], path: str) -> list[Item]:

@@ -83,8 +83,9 @@ class Script:
             raise UnknownAddOn(f"{named} no add-on of the tracker; known: {', '.join(self.add_ons) or 'none'}")
         wanted = tuple(name for name in self.add_ons if name in names)
         if wanted not in self._joined:
-            lines = [self._core, *(self._parts[name] for name in wanted)]
-            self._joined[wanted] = Joined(b"\n".join(line.rstrip() for line in lines) + b"\n")
+            *lines, last = self._core, *(self._parts[name] for name in wanted)
+            # The last as it is: alone, the core's hash is the manifest's.
+            self._joined[wanted] = Joined(b"\n".join([*(line.rstrip() for line in lines), last]))
         return self._joined[wanted]
 
     def integrity(self, asked: Iterable[str] = ()) -> str:

@@ -66,9 +66,9 @@ events, `visit` to `searchresult`; what is not in the table keeps its name. [pro
 
 """
 _NAMES_FOOT: Final = """
-`basket` and `favorite` tell all that is in them, or what is added or removed. Beside the table: GA4's `login` and
-`sign_up` count only with a user id, its `select_item` in a list of search results is a `searchclick`, and Raptor's
-`buy` of a negative quantity is a `return`.
+`basket` and `favorite` tell all that is in them, or what is added or removed: under our own names the property
+`change` says so, `add` or `remove`. Beside the table: GA4's `login` and `sign_up` count only with a user id, its
+`select_item` in a list of search results is a `searchclick`, and Raptor's `buy` of a negative quantity is a `return`.
 """
 _PLAIN: Final[dict[type, str]] = {str: "text", bool: "true, false", int: "whole number", float: "number"}
 

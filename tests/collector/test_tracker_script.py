@@ -59,7 +59,8 @@ def test_what_stands_in_the_repository_is_served_as_its_manifest_says() -> None:
     assert script.integrity() == told["core"]["integrity"]
     assert set(told) == {"core", *script.add_ons}
     for name in script.add_ons:
-        assert script.joined([name]).body == (DIST / "core.js").read_bytes() + (DIST / f"{name}.js").read_bytes()
+        core, own = ((DIST / f"{one}.js").read_bytes() for one in ("core", name))
+        assert script.joined([name]).body == core.rstrip() + b"\n" + own
 
 
 @pytest.mark.parametrize("asked", ["tracker", "core", "Engage", "shop,../core", "<script>", "shop,,x"])
