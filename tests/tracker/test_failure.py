@@ -70,7 +70,7 @@ def test_ten_seconds_refused_and_the_page_stays(context: BrowserContext, open_pa
     answered(page)
     collector.stop()
     threading.Timer(10 / 10, collector.start).start()
-    page.evaluate("for (let at = 0; at < 10; at++) trackway.track('step ' + at)")
+    page.evaluate("for (let at = 0; at < 10; at++) void trackway.track('step ' + at)")
     arrived_once(collector, ["page", *(f"step {at}" for at in range(10))])
     nothing_waits(page)
 
@@ -344,7 +344,7 @@ def test_a_long_outage_of_one_page_stays_within_its_bounds_and_keeps_the_purchas
     page = open_page()
     page.evaluate("""
       for (let at = 0; at < 40; at++) trackway.track('buy', {order_id: 'o' + at});
-      for (let at = 0; at < 59; at++) trackway.track('long', {text: 'x'.repeat(3000)});
+      for (let at = 0; at < 59; at++) void trackway.track('long', {text: 'x'.repeat(3000)});
     """)
     size = page.evaluate(STORED)
     status = page.evaluate("trackway.status()")

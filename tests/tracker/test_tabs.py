@@ -21,20 +21,24 @@ STOPPED = "trackway.status().then(({stopped}) => stopped)"
 def test_ten_tabs_reloaded_at_once_after_an_outage_bring_each_event_once(
     open_page: Open, collector: Recorder, note: Note
 ) -> None:
-    collector.stop()
     tabs = [open_page(f"/tab/{at}") for at in range(10)]
-    for at, tab in enumerate(tabs):
-        tab.evaluate(f"for (let n = 0; n < 9; n++) trackway.track('tab {at}')")
-    collector.start()
     for tab in tabs:
-        tab.evaluate("void setTimeout(() => location.reload(), 50)")
-    tabs[0].wait_for_timeout(100)
+        answered(tab)
+    collector.stop()
+    for at, tab in enumerate(tabs):
+        tab.evaluate(f"for (let n = 0; n < 9; n++) void trackway.track('tab {at}')")
+    moment = tabs[0].evaluate("Date.now() + 2_000")
+    for tab in tabs:
+        tab.evaluate(f"void setTimeout(() => location.reload(), {moment} - Date.now())")
+    tabs[0].wait_for_timeout(3_000)
     for tab in tabs:
         ready(tab)
-    arrived_once(collector, [*["page"] * 20, *[f"tab {at}" for at in range(10) for _ in range(9)]], resent=6)
+    collector.start()
+    arrived = [*["page"] * 20, *[f"tab {at}" for at in range(10) for _ in range(9)]]
+    arrived_once(collector, arrived, resent=len(arrived) // 20)
     nothing_waits(tabs[0])
     note(f"{collector.resent} of {len(collector.events)} events came again")
-    assert collector.resent <= 0.05 * len(collector.events)
+    assert collector.resent <= len(arrived) // 20
     assert len({event["anonymousId"] for event in collector.events}) == 1
 
 
@@ -45,7 +49,7 @@ def test_what_a_living_page_works_on_is_left_to_it(open_page: Open, recorder: Re
     owner.evaluate("void (window.receipt = trackway.track('buy', {order_id: 'o1'}))")
     recorder.wait(lambda: len(recorder.tries) == 2)
     other = open_page("/other")
-    other.wait_for_timeout(1_000)
+    other.wait_for_timeout(100)
     recorder.hold.set()
     assert owner.evaluate("receipt")["status"] == "accepted"
     answered(other)
@@ -84,7 +88,6 @@ def test_a_page_that_stays_takes_over_what_many_left_one_after_the_other(
     collector.start()
     page = open_page("/stays")
     arrived_once(collector, [*["page"] * 9, *[f"left {at}" for at in range(8)]], resent=1)
-    assert [name for name in collector.names if name != "page"] == [f"left {at}" for at in range(8)]
     nothing_waits(page)
 
 
