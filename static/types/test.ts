@@ -21,9 +21,10 @@ trackway('consent', { analytics: true, marketing_activation: false });
 trackway.set({ theme: 'dark' });
 trackway('reset').then(({ status }) => status === 'duplicate');
 const state: Promise<State> = trackway('status');
-state.then(({ queued }) => queued + 1);
-trackway.on('retry', ({ wait, stopped }) => stopped || wait > 1000);
-trackway('on', 'view', ({ url, soft }, type) => [url.length, soft, type === 'view']);
+state.then(({ queued, stopped, view }) => (stopped ? view.url : queued + 1));
+trackway.on('retry', ({ wait, reason }) => reason === 503 && wait > 1000);
+trackway.on('send', ({ batch, leaving }) => leaving && batch.map(({ messageId }) => messageId));
+trackway('on', 'view', ({ url, view_id }, type) => [url, view_id, type === 'view']);
 trackway.on('*', (detail, type) => console.log(type, detail));
 trackway('before', (message) => message.event !== 'secret');
 trackway.before((message) => {
@@ -53,7 +54,7 @@ trackway('trak', 'visit');
 // @ts-expect-error: nor anything told under this name
 trackway.on('sent', () => {});
 // @ts-expect-error: a view has a URL, and no address
-trackway.on('retry', ({ address }) => address);
+trackway.on('view', ({ address }) => address);
 // @ts-expect-error: a filter answers with yes, no or nothing
 trackway.before(() => 'no');
 // @ts-expect-error: an event is never lost

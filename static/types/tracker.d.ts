@@ -100,27 +100,29 @@ export interface Message {
   [more: string]: any;
 }
 
+/** The page of events. Addresses have only the parameters that the site allows. */
 export interface View {
-  id: string;
   url: string;
+  title: string;
   referrer: string;
-  /** The document stayed: the page changed by script. */
-  soft: boolean;
+  view_id: string;
 }
 
 /** What listeners are told, by type. */
 export interface Told {
   /** Just made. */
   event: Message;
-  receipt: Receipt & Record<string, any>;
+  receipt: Receipt & { event: Message };
   /** A request goes out; `leaving`: because the page is left. */
-  send: { leaving: boolean } & Record<string, any>;
-  /** It comes again in `wait` milliseconds, or, `stopped`, when the browser is online or the page seen again. */
-  retry: { reason: string | number; wait: number; stopped: boolean };
-  view: View & Record<string, any>;
-  /** The view ends: what is tracked in the listener still belongs to it. */
-  leave: unknown;
+  send: { batch: Message[]; leaving?: boolean };
+  /** What was sent comes again in `wait` milliseconds at the earliest. */
+  retry: { reason: string | number; wait: number };
+  /** It has begun. */
+  view: View;
+  /** The view ends or the page is left, before the last events are sent. */
+  leave: undefined;
   consent: Choice;
+  debug: boolean;
   error: unknown;
 }
 
@@ -128,8 +130,13 @@ export interface State {
   consent?: Choice;
   held: number;
   queued: number;
+  /** Given up. */
   dropped: number;
-  [more: string]: any;
+  /** The collector cannot be reached: no more tries until the browser is online or the page seen again. */
+  stopped: boolean;
+  anonymousId: string;
+  userId?: string;
+  view: View;
 }
 
 /** Each answers with a promise that never rejects. Before the script has loaded calls wait in `trackway.q`. */

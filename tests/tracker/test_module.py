@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 from playwright.sync_api import BrowserContext
 
 from tests.tracker.recorder import DIST, Recorder
 
+TYPES = DIST.parent / "types/tracker.d.ts"
 _MODULE = """<!doctype html><title>Page</title>
 <script type="importmap">{imports}</script>
 <script type="module">
@@ -32,3 +34,19 @@ def test_a_module_starts_the_tracker_by_its_settings(context: BrowserContext, re
     assert page.evaluate("[receipt.status, same, tracking.version, 'trackway' in window]") == [
         "accepted", True, json.loads((DIST / "manifest.json").read_text())["version"], False,
     ]  # fmt: skip
+
+
+def test_the_types_name_what_is_there(context: BrowserContext, recorder: Recorder) -> None:
+    recorder.attributes = 'data-consent="granted"'
+    page = context.new_page()
+    page.goto(recorder.url)
+    page.wait_for_function("window.trackway && trackway.version")
+    assert members("Commands") | {"version", "setting"} == set(page.evaluate("Object.keys(trackway)"))
+    assert members("State") == set(page.evaluate("trackway.status().then(Object.keys)"))
+    assert members("View") == set(page.evaluate("trackway.status().then(({view}) => Object.keys(view))"))
+
+
+def members(interface: str) -> set[str]:
+    """What the types say an interface has."""
+    (body,) = re.findall(rf"^export interface {interface} {{\n(.*?)^}}", TYPES.read_text(), re.DOTALL | re.MULTILINE)
+    return set(re.findall(r"^  (\w+)\??[:(<]", body, re.MULTILINE))
