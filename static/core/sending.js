@@ -33,7 +33,7 @@ const bodyOf = (batch, ack) =>
     version: VERSION, writeKey: settings.key, sentAt: now(), ack, cookieless: isCookieless(),
     context: {
       locale: navigator.language, screen: screen.width + 'x' + screen.height,
-      timezone: /** @type {any} */ (window).Temporal?.Now.timeZoneId() ?? Intl.DateTimeFormat().resolvedOptions().timeZone, webdriver: navigator.webdriver, ...batch[0].context,
+      timezone: /** @type {any} */ (window).Temporal?.Now.timeZoneId() || Intl.DateTimeFormat().resolvedOptions().timeZone, webdriver: navigator.webdriver, ...batch[0].context,
     },
     batch: plain(batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context?.seq } } : event))),
   });
