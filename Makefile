@@ -35,10 +35,11 @@ sdks: test-deps
 	tests/install-sdks
 	.venv/bin/python -m pytest -n 2 --dist loadscope -m sdks --sdk-table tests/sdks
 
-# The tracker's whole list of tests in Chromium and Firefox: what `make test` has of them, and the long ones.
+# The tracker's and the demo shop's whole list of tests in Chromium and Firefox: what `make test` has of them, and the
+# long ones.
 browsers: test-deps
 	tests/install-sdks
-	.venv/bin/python -m pytest -n 2 --dist loadgroup -m 'browser or browsers' tests/tracker
+	.venv/bin/python -m pytest -n 2 --dist loadgroup -m 'browser or browsers' tests/tracker tests/demo
 
 # Services are killed and frozen by signal, so they are processes here, also where Docker runs.
 soak: export TRACKWAY_TEST_SERVICES = local

@@ -17,11 +17,13 @@ CHROMIUM_ARGUMENTS: Final = [
 ]  # fmt: skip
 
 
-def launch(playwright: Playwright, name: BrowserName) -> Browser:
-    """A browser without a window. Raises MissingService."""
+def launch(playwright: Playwright, name: BrowserName, *for_chromium: str) -> Browser:
+    """A browser without a window; `for_chromium` are further arguments of that one. Raises MissingService."""
     if name == "firefox":
         # The system's Firefox is driven by WebDriver BiDi.
         return playwright.firefox.launch(channel="moz-firefox", executable_path=find_firefox())
     return playwright.chromium.launch(
-        executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
+        executable_path=find_chromium(),
+        args=[*CHROMIUM_ARGUMENTS, *for_chromium],
+        ignore_default_args=["--disable-back-forward-cache"],
     )

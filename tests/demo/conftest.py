@@ -1,4 +1,4 @@
-"""The demo site for a module's tests."""
+"""The demo site for a module's tests; those that take a browser exist in each (see tests/tracker/conftest.py)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.demo.serving import demo_site
+from tests.tracker.conftest import pytest_generate_tests
+
+__all__ = ["pytest_generate_tests", "site"]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,11 @@ from tests.serving import served
 from tests.trackway.processes import config_in
 from trackway.demo.shop import create_shop
 from trackway.serving import Dispatch
-from trackway.settings import load
+from trackway.settings import DEMO_FILE, load
+
+_SETTINGS = DEMO_FILE.read_text()
+# Of the demo's settings those that say where the Ibexa form's calls have what.
+RAPTOR = _SETTINGS[_SETTINGS.index("raptor:") : _SETTINGS.index("cdp:")]
 
 
 @contextlib.contextmanager
@@ -24,7 +28,7 @@ def demo_site(folder: Path) -> Iterator[tuple[str, Path]]:
 
     @contextlib.asynccontextmanager
     async def opened(url: str) -> AsyncIterator[ASGIApp]:
-        config.write_text(config.read_text().replace("https://shop.example", url))
+        config.write_text(config.read_text().replace("https://shop.example", url) + RAPTOR)
         settings = load(config, {})
         producer = open_producer(settings)
         await producer.start()

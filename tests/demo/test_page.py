@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route
 
 pytestmark = pytest.mark.browser
 
 PAGES = (
     "/", "/category/light", "/product/LF-101", "/product/LF-204", "/search?q=steel", "/article/501", "/basket",
-    "/checkout", "/thanks", "/nowhere",
+    "/checkout", "/thanks", "/nowhere", "/saved", "/addons",
+    "/spa/", "/spa/category/light", "/spa/product/LF-101", "/spa/product/LF-204", "/spa/search?q=steel",
+    "/spa/article/501", "/spa/basket", "/spa/checkout", "/spa/thanks", "/spa/nowhere",
+    "/ibexa/product/LF-101", "/ibexa/thanks",
 )  # fmt: skip
 
 # Texts whose contrast to what is painted under them is below 4.5: [text, ratio].
@@ -35,14 +38,6 @@ PALE = """
     .filter((one) => one.checkVisibility() && [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
     .map((one) => [one.textContent.trim(), ratio(one)]).filter(([, found]) => found < 4.5)
 """
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -137,6 +132,7 @@ def test_pages_fit_a_small_screen_and_can_be_read(browser: Browser, site: str, s
     page.wait_for_url("**/basket")
     for path in PAGES:
         page.goto(path)
+        page.wait_for_selector("main h1")
         assert page.evaluate("document.documentElement.scrollWidth") == 320, path
         assert page.evaluate(PALE) == [], path
     context.close()

@@ -17,7 +17,13 @@ from trackway.demo.catalog import ARTICLES_FILE, PRODUCTS_FILE
 from trackway.demo.pages import STATIC
 
 SNIPPET = '<script src="/tw/t.js" data-key="wk_shop" async></script>'
-PAGES = ("/", "/category/coffee", "/product/LF-101", "/search?q=lamp", "/article/501", "/basket", "/login")
+PLAIN = ("/", "/category/coffee", "/product/LF-101", "/search?q=lamp", "/article/501", "/basket", "/login", "/saved")
+PAGES = (*PLAIN, *(f"/ibexa{path}" for path in PLAIN), "/spa/", "/addons")
+# The tracker's line, which is the same on all pages of a form.
+LINES = {
+    "/ibexa/": SNIPPET.replace("async", "defer"),
+    "/addons": SNIPPET.replace("t.js", "t.js?with=shop,cmp,engage,auto,debug"),
+}
 
 
 class Parsed(HTMLParser):
@@ -64,7 +70,9 @@ def order(http: httpx2.Client) -> httpx2.Response:
 def test_a_page_carries_the_snippet_and_nothing_from_elsewhere(http: httpx2.Client, path: str) -> None:
     answer = http.get(path)
     assert answer.status_code == 200
-    assert SNIPPET in answer.text
+    line = next((line for start, line in LINES.items() if path.startswith(start)), SNIPPET)
+    assert answer.text.count("/tw/t.js") == answer.text.count(line) + answer.text.count("&lt;script")
+    assert answer.text.count(line) == 1
     page = Parsed(answer.text)
     named = [part[name] for _, part in page.elements for name in ("src", "href", "action") if name in part]
     assert [address for address in named if not re.match(r"/(?!/)|#", address)] == []
@@ -72,6 +80,9 @@ def test_a_page_carries_the_snippet_and_nothing_from_elsewhere(http: httpx2.Clie
     assert [name for name, part in page.elements if name == "style" or (name == "script" and "src" not in part)] == []
     assert "default-src 'none'; script-src 'self'; style-src 'self'" in answer.headers["content-security-policy"]
     assert len(page.all("h1")) == 1
+    forms = ("/", "/spa/", "/ibexa/", "/addons")
+    linked = [link["href"] for link in page.all("a")]
+    assert [path for path in linked if path in forms][:4] == list(forms)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -94,12 +105,15 @@ def test_all_linked_pages_and_files_are_there(http: httpx2.Client) -> None:
         page = Parsed(answer.text)
         for part in (*page.all("a"), *page.all("img"), *page.all("link"), *page.all("script")):
             address = part.get("href") or part["src"]
-            # Of the installation around the shop, not of the shop.
-            if not address.startswith(("#", "/console/", "/demo/cdp/")) and address not in seen:
+            # Of the installation around the shop, not of the shop; and a page that is meant to be missing.
+            installed = ("#", "/console/", "/demo/cdp/", "/tw/", "/addons/missing")
+            if not address.startswith(installed) and address not in seen:
                 seen.add(address)
                 waiting.append(address)
     assert {f"/product/LF-{number}" for number in (101, 204, 304)} <= seen
-    assert http.get("/nowhere").status_code == http.get("/product/none").status_code == 404
+    assert {f"{form}/article/501" for form in ("", "/ibexa")} <= seen
+    missing = ("/nowhere", "/product/none", "/ibexa/nowhere", "/addons/missing", "/demo/static/none/none.js")
+    assert [http.get(path).status_code for path in missing] == [404] * len(missing)
 
 
 def test_what_is_exported_is_what_the_shop_tells_of(http: httpx2.Client) -> None:
@@ -163,7 +177,7 @@ def test_signing_in_is_told_once_and_the_number_follows_from_the_address(http: h
     assert http.get("/login").url.path == "/"
     # Who is signed in can still be told by the page on which consent is given.
     (body,) = Parsed(http.get("/").text).all("body")
-    assert json.loads(body["data-identify"])[1] == number
+    assert json.loads(body["data-identify"])[0][1] == number
 
     http.post("/logout")
     assert "data-identify" not in Parsed(http.get("/").text).all("body")[0]

@@ -24,7 +24,7 @@ def passing_on(to: str, client: httpx2.AsyncClient) -> ASGIApp:
         request = Request(scope, receive)
         asked = client.build_request(
             request.method,
-            f"{to}{request.url.path}",
+            f"{to}{request.url.path}?{request.url.query}",
             headers=[(name, value) for name, value in request.headers.items() if name not in ("connection", "host")],
             content=await request.body(),
         )

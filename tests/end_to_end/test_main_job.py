@@ -9,22 +9,21 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.demo.walk import Walk, walk_through
+from tests.browsers import launch
+from tests.demo.walk import AGENT, NOT_DRIVEN, Walk, walk_through
 from tests.end_to_end.installation import Installation, eventually
 from tests.trackway.processes import stored
-
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def page(chromium: str) -> Iterator[Page]:
+def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
-        # A browser without a window says so, and what machines do makes no sessions: this one passes for a person's.
-        # (A context's own user agent would not do: what is sent while a page is left has the browser's.)
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", f"--user-agent={AGENT}"])
-        yield browser.new_page()
+        browser = launch(playwright, "chromium", f"--user-agent={AGENT}")
+        page = browser.new_page()
+        page.add_init_script(NOT_DRIVEN)
+        yield page
         browser.close()
 
 

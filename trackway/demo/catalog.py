@@ -74,6 +74,10 @@ class Article:
     intro: str
     body: tuple[str, ...]
 
+    def as_content(self) -> dict[str, Any]:
+        """The article as events name it."""
+        return {"content_id": self.id, "name": self.name, "category_path": self.section}
+
 
 class Catalog:
     """Everything by its id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from eventlog.security_headers import FOR_PAGES
+from eventlog.security_headers import FOR_DATA, FOR_PAGES
 from trackway.demo.catalog import Catalog
+from trackway.demo.cookies import Selection
+from trackway.demo.raptor import as_code, parameters_of
+from trackway.demo.telling import Call
+from trackway.demo.visitor import Visitor
 
 STATIC: Final = Path(__file__).parent / "static"
-
-Call = tuple[Any, ...]  # a call of the tracker: its command and what follows
 
 _HEADERS: Final = {
     **FOR_PAGES,
@@ -25,6 +28,15 @@ _HEADERS: Final = {
     # A page may tell of a basket's change, which coming back to it must not tell again.
     "cache-control": "no-store",
 }
+DATA_HEADERS: Final = {**FOR_DATA, "cache-control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One of the forms the shop comes in: its name, and the path that all of its pages stand below."""
+
+    name: str
+    base: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +46,7 @@ class Page:
     template: str
     title: str
     values: dict[str, Any] = field(default_factory=dict)
-    calls: tuple[Call, ...] = ()
+    calls: Sequence[Call] = ()
     status: int = 200
 
 
@@ -50,18 +62,30 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters["money"] = _money
+        self._environment.filters.update(money=_money, code=as_code, parameters=parameters_of)
         self._environment.globals.update(key=key, catalog=catalog, asset=self._asset)
         self._version = _digest(STATIC)
 
-    def render(self, page: Page, shared: dict[str, Any]) -> HTMLResponse:
+    def render(self, form: Form, page: Page, shared: dict[str, Any]) -> HTMLResponse:
         """`shared` are the values every page has."""
         template = self._environment.get_template(page.template)
-        shown = template.render({"title": page.title, **shared, **page.values})
+        stated = {"title": page.title, "form": form.name, "base": form.base}
+        shown = template.render({**stated, **shared, **page.values})
         return HTMLResponse(shown, page.status, _HEADERS)
 
     def _asset(self, name: str) -> str:
-        return f"/demo/static/{name}?v={self._version}"
+        return f"/demo/static/{self._version}/{name}"
+
+
+def values_of(visitor: Visitor) -> dict[str, Any]:
+    """What the frame around every page shows of a visitor; a page that tells nothing has no more to add."""
+    return {
+        "basket": visitor.basket or Selection(""),
+        "customer": visitor.customer,
+        "chosen": visitor.has_chosen,
+        "identify": (),
+        "calls": (),
+    }
 
 
 def _money(amount: Decimal) -> str:

@@ -5,12 +5,9 @@ It keeps nothing: basket, customer and latest order stand in the visitor's cooki
 
 from __future__ import annotations
 
-import re
-import secrets
-from typing import Any, Final
+from typing import Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,55 +15,87 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from trackway.demo.catalog import Catalog
-from trackway.demo.cookies import Customer, Selection, read_customer, read_selection, sign_in_problems
-from trackway.demo.pages import STATIC, Call, Page, Renderer
+from trackway.demo.addons import addon_routes
+from trackway.demo.catalog import Catalog, Product
+from trackway.demo.cookies import Customer, sign_in_problems
+from trackway.demo.pages import STATIC, Form, Page, Renderer, values_of
+from trackway.demo.raptor import RaptorWords
+from trackway.demo.single_page import single_page_routes
+from trackway.demo.telling import TrackwayWords, Words
+from trackway.demo.visitor import (
+    ADDRESS,
+    BASKET,
+    CUSTOMER,
+    NEWS,
+    SAVED,
+    Visitor,
+    address_problems,
+    changed_basket,
+    fields_of,
+    order_of,
+    remember_order,
+    sign_out,
+)
 
-BASKET, ORDER, CUSTOMER = "shop_basket", "shop_order", "shop_customer"
-NEWS = "shop_news"  # what the next page tells the tracker, once
-CHOICE = "shop_choice"  # the answer to the consent banner; written by the page's script
-
-_CURRENCY: Final = "EUR"
-# Without letters and digits that look alike; an order's number is read out on the telephone.
-_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-_REMEMBERED: Final = {BASKET: 30 * 86400, CUSTOMER: 86400, ORDER: 600, NEWS: 60}  # seconds
+_PLAIN, _IBEXA = Form("plain", ""), Form("ibexa", "/ibexa")
 _ON_THE_FIRST_PAGE: Final = ("LF-101", "LF-202", "LF-301", "LF-104")
 _EXAMPLE: Final = Customer("Ada Example", "ada@example.com")
-_ADDRESS: Final = {"street": "12 Harbour Street", "postcode": "5003", "city": "Bergen"}
-_QUANTITY: Final = re.compile(r"[0-9]{1,3}")
 _MOST_SEARCHED: Final = 100  # characters
+_MOST_SAVED: Final = 12
 
 
 def create_shop(key: str) -> ASGIApp:
-    """The demo shop as an ASGI app. `key`: the browser key its pages carry in the snippet.
+    """The demo shop as an ASGI app, in its three forms. `key`: the browser key its pages carry in the snippet.
 
     It answers every path it is given, unknown ones with a page of status 404. The tracker is expected at `/tw/t.js`
     of the same host, and the page's foot links to `/console/live` and `/demo/cdp/`.
     """
-    shop = _Shop(key)
+    catalog = Catalog()
+    renderer = Renderer(key, catalog)
+    plain = _Shop(_PLAIN, TrackwayWords(), renderer, catalog)
+    ibexa = _Shop(_IBEXA, RaptorWords(), renderer, catalog)
+
+    async def missing(request: Request, error: Exception) -> Response:
+        return await (ibexa if request.url.path.startswith(f"{_IBEXA.base}/") else plain).missing(request, error)
+
     routes = [
-        Route("/", shop.home),
-        Route("/category/{slug}", shop.category),
-        Route("/product/{code}", shop.product),
-        Route("/search", shop.search),
-        Route("/article/{id}", shop.article),
-        Route("/basket", shop.basket),
-        Route("/basket", shop.change_basket, methods=["POST"]),
-        Route("/login", shop.login),
-        Route("/login", shop.sign_in, methods=["POST"]),
-        Route("/logout", shop.sign_out, methods=["POST"]),
-        Route("/checkout", shop.checkout),
-        Route("/checkout", shop.order, methods=["POST"]),
-        Route("/thanks", shop.thanks),
-        Mount("/demo/static", StaticFiles(directory=STATIC)),
+        *plain.routes(),
+        *ibexa.routes(),
+        *single_page_routes(renderer, catalog),
+        *addon_routes(renderer, catalog),
+        Mount("/demo/static/{version}", StaticFiles(directory=STATIC)),
     ]
-    return Starlette(routes=routes, exception_handlers={404: shop.missing, 405: shop.missing})
+    return Starlette(routes=routes, exception_handlers={404: missing, 405: missing})
 
 
 class _Shop:
-    def __init__(self, key: str) -> None:
-        self._catalog = Catalog()
-        self._renderer = Renderer(key, self._catalog)
+    """The shop in pages of the server's. `words` are those that it tells the tracker in."""
+
+    def __init__(self, form: Form, words: Words, renderer: Renderer, catalog: Catalog) -> None:
+        self._form = form
+        self._words = words
+        self._renderer = renderer
+        self._catalog = catalog
+
+    def routes(self) -> list[Route]:
+        pages = [
+            ("/", self.home, "GET"),
+            ("/category/{slug}", self.category, "GET"),
+            ("/product/{code}", self.product, "GET"),
+            ("/search", self.search, "GET"),
+            ("/article/{id}", self.article, "GET"),
+            ("/saved", self.saved, "GET"),
+            ("/saved", self.save, "POST"),
+            ("/basket", self.basket, "GET"),
+            ("/basket", self.change_basket, "POST"),
+            ("/login", self.login, "GET"),
+            ("/login", self.sign_in, "POST"),
+            ("/logout", self.sign_out, "POST"),
+            ("/checkout", self.checkout, "GET"),
+            ("/checkout", self.order, "POST"),
+            ("/thanks", self.thanks, "GET"),
+        ]
+        return [Route(self._form.base + path, page, methods=[method]) for path, page, method in pages]
 
     # --- Looking around -----------------------------------------------------------------------------------------------
 
@@ -85,28 +114,44 @@ class _Shop:
         product = self._catalog.products.get(request.path_params["code"])
         if product is None:
             raise HTTPException(404)
+        visitor = self._visitor(request)
         others = [one for one in self._catalog.of(product.category) if one != product]
-        visit = ("track", "visit", {"items": [{**product.as_item(), "in_stock": product.available}]})
-        values = {"product": product, "others": others}
-        return self._show(request, Page("product.html", product.name, values, (visit,)))
+        values = {"product": product, "others": others, "is_saved": product in visitor.saved}
+        visit = self._words.visit(product, visitor.customer)
+        return self._show(request, Page("product.html", product.name, values, visit))
 
     async def search(self, request: Request) -> Response:
         query = request.query_params.get("q", "").strip()[:_MOST_SEARCHED]
         found = self._catalog.search(query)
-        searched = ("track", "search", {"query": query, "results": len(found)})
-        values = {"query": query, "products": found}
-        return self._show(request, Page("search.html", "Search", values, (searched,) if query else ()))
+        searched = self._words.search(query, len(found)) if query else ()
+        return self._show(request, Page("search.html", "Search", {"query": query, "products": found}, searched))
 
     async def article(self, request: Request) -> Response:
         article = self._catalog.articles.get(request.path_params["id"])
         if article is None:
             raise HTTPException(404)
-        told = {"content_id": article.id, "name": article.name, "category_path": article.section}
+        told = self._words.content(article, self._visitor(request).customer)
         values = {"article": article, "product": self._catalog.products[article.product]}
-        return self._show(request, Page("article.html", article.name, values, (("track", "contentvisit", told),)))
+        return self._show(request, Page("article.html", article.name, values, told))
 
     async def missing(self, request: Request, _: Exception) -> Response:
         return self._show(request, Page("missing.html", "Page not found", status=404))
+
+    # --- Saved for later ----------------------------------------------------------------------------------------------
+
+    async def saved(self, request: Request) -> Response:
+        return self._show(request, Page("saved.html", "Saved for later", {"products": self._visitor(request).saved}))
+
+    async def save(self, request: Request) -> Response:
+        """`product`, for later; the button's click is what the tracker is told."""
+        product = self._catalog.products.get(fields_of(await request.form()).get("product", ""))
+        if product is None:
+            raise HTTPException(404)
+        visitor = self._visitor(request)
+        codes = [product.code, *(one.code for one in visitor.saved if one != product)]
+        response = self._lead_to(f"/product/{product.code}")
+        visitor.remember(response, {SAVED: ".".join(codes[:_MOST_SAVED])})
+        return response
 
     # --- Basket -------------------------------------------------------------------------------------------------------
 
@@ -114,35 +159,31 @@ class _Shop:
         return self._show(request, Page("basket.html", "Basket"))
 
     async def change_basket(self, request: Request) -> Response:
-        """`product` and `quantity`, which is added or, with `change=set`, becomes the product's new quantity."""
-        form = await request.form()
-        product = self._catalog.products.get(_field(form, "product"))
-        quantity = _field(form, "quantity")
-        if product is None or not product.available or not _QUANTITY.fullmatch(quantity):
+        visitor = self._visitor(request)
+        changed = changed_basket(visitor.basket, fields_of(await request.form()), self._catalog)
+        if changed is None:
             raise HTTPException(404)
-        before = self._selection(request, BASKET) or Selection(secrets.token_hex(6))
-        kept = 0 if _field(form, "change") == "set" else before.quantity_of(product)
-        after = before.with_quantity(product, kept + int(quantity))
-        response = RedirectResponse("/basket", 303)
-        if after != before:
-            _remember(request, response, {BASKET: after.as_cookie(), NEWS: "basket"})
+        after, product = changed
+        response = self._lead_to("/basket")
+        if after != visitor.basket:
+            visitor.remember(response, {BASKET: after.as_cookie(), NEWS: f"basket.{product.code}"})
         return response
 
     # --- Signing in and out -------------------------------------------------------------------------------------------
 
     async def login(self, request: Request) -> Response:
-        if _customer(request):
-            return RedirectResponse("/", 303)
+        if self._visitor(request).customer:
+            return self._lead_to("/")
         return self._login_page(request, _EXAMPLE, {})
 
     async def sign_in(self, request: Request) -> Response:
-        form = await request.form()
-        customer = Customer(_field(form, "name"), _field(form, "email"))
+        fields = fields_of(await request.form())
+        customer = Customer(fields.get("name", ""), fields.get("email", ""))
         problems = sign_in_problems(customer.name, customer.email)
         if problems:
             return self._login_page(request, customer, problems)
-        response = RedirectResponse("/checkout" if _buying(request) else "/", 303)
-        _remember(request, response, {CUSTOMER: customer.as_cookie(), NEWS: "login"})
+        response = self._lead_to("/checkout" if _buying(request) else "/")
+        self._visitor(request).remember(response, {CUSTOMER: customer.as_cookie(), NEWS: "login"})
         return response
 
     def _login_page(self, request: Request, typed: Customer, problems: dict[str, str]) -> Response:
@@ -150,110 +191,77 @@ class _Shop:
         return self._show(request, Page("login.html", "Sign in", values, status=422 if problems else 200))
 
     async def sign_out(self, _: Request) -> Response:
-        # The order goes too: whoever comes next must not see it, nor tell of it under a new visitor's id.
-        response = RedirectResponse("/", 303)
-        for name in (CUSTOMER, ORDER, BASKET, NEWS):
-            response.delete_cookie(name)
+        response = self._lead_to("/")
+        sign_out(response)
         return response
 
     # --- Buying -------------------------------------------------------------------------------------------------------
 
     async def checkout(self, request: Request) -> Response:
-        elsewhere = self._not_yet(request)
-        return elsewhere or self._checkout_page(request, _ADDRESS, {})
+        elsewhere = self._not_yet(self._visitor(request))
+        return elsewhere or self._checkout_page(request, ADDRESS, {})
 
     async def order(self, request: Request) -> Response:
-        basket = self._selection(request, BASKET)
-        elsewhere = self._not_yet(request)
+        visitor = self._visitor(request)
+        basket, elsewhere = visitor.basket, self._not_yet(visitor)
         if elsewhere or basket is None:
-            return elsewhere or RedirectResponse("/basket", 303)
-        form = await request.form()
-        address = {name: _field(form, name) for name in _ADDRESS}
-        problems = {name: "Needed to deliver." for name, text in address.items() if not text}
+            return elsewhere or self._lead_to("/basket")
+        fields = fields_of(await request.form())
+        problems = address_problems(fields)
         if problems:
-            return self._checkout_page(request, address, problems)
-        number = "LF-" + "".join(secrets.choice(_ALPHABET) for _ in range(8))
-        response = RedirectResponse("/thanks", 303)
-        _remember(request, response, {ORDER: Selection(number, basket.lines).as_cookie()})
-        response.delete_cookie(BASKET)
+            return self._checkout_page(request, {name: fields.get(name, "") for name in ADDRESS}, problems)
+        response = self._lead_to("/thanks")
+        remember_order(visitor, order_of(basket), response)
         return response
 
-    def _not_yet(self, request: Request) -> Response | None:
+    def _not_yet(self, visitor: Visitor) -> Response | None:
         """What is missing before one can order: a basket with something in it, and somebody signed in."""
-        basket = self._selection(request, BASKET)
-        if basket is None or not basket.lines:
-            return RedirectResponse("/basket", 303)
-        return None if _customer(request) else RedirectResponse("/login?then=checkout", 303)
+        if visitor.basket is None or not visitor.basket.lines:
+            return self._lead_to("/basket")
+        return None if visitor.customer else self._lead_to("/login?then=checkout")
 
     def _checkout_page(self, request: Request, typed: dict[str, str], problems: dict[str, str]) -> Response:
         values = {"typed": typed, "problems": problems}
         return self._show(request, Page("checkout.html", "Checkout", values, status=422 if problems else 200))
 
     async def thanks(self, request: Request) -> Response:
-        order = self._selection(request, ORDER)
-        if order is None or not order.lines:
-            return RedirectResponse("/basket", 303)
+        visitor = self._visitor(request)
+        order = visitor.order
+        if order is None:
+            return self._lead_to("/basket")
         # Told at every view of the page: the order's id makes tracker and collector count it once.
-        return self._show(request, Page("thanks.html", "Thank you", {"order": order}, (_buy(order),)))
+        bought = self._words.buy(order, visitor.customer)
+        return self._show(request, Page("thanks.html", "Thank you", {"order": order}, bought))
 
     # --- What all pages share -----------------------------------------------------------------------------------------
 
     def _show(self, request: Request, page: Page) -> Response:
         """The page, which also tells the tracker what happened on the way to it, once."""
-        news, basket, customer = request.cookies.get(NEWS), self._selection(request, BASKET), _customer(request)
-        identify = _identify(customer) if customer else None
-        calls = list(page.calls)
-        if news == "basket" and basket:
-            calls.append(_basket(basket))
-        if news == "login" and identify:
-            calls.append(identify)
-        shared = {
-            "basket": basket or Selection(""),
-            "customer": customer,
-            "identify": identify,
-            "chosen": request.cookies.get(CHOICE) in ("granted", "denied"),
-            "calls": calls,
-        }
-        response = self._renderer.render(page, shared)
-        if news:
+        visitor = self._visitor(request)
+        customer = visitor.customer
+        identify = self._words.identify(customer) if customer else ()
+        news, _, code = visitor.news.partition(".")
+        calls = [*page.calls]
+        if news == "basket" and visitor.basket:
+            calls += self._words.basket(visitor.basket, self._product(code), customer)
+        if news == "login":
+            calls += identify
+        shared = {**values_of(visitor), "identify": identify, "calls": calls}
+        response = self._renderer.render(self._form, page, shared)
+        if visitor.news:
             response.delete_cookie(NEWS)
         return response
 
-    def _selection(self, request: Request, cookie: str) -> Selection | None:
-        return read_selection(request.cookies.get(cookie), self._catalog.products)
+    def _visitor(self, request: Request) -> Visitor:
+        return Visitor(request, self._catalog)
 
+    def _product(self, code: str) -> Product | None:
+        return self._catalog.products.get(code)
 
-def _basket(basket: Selection) -> Call:
-    return ("track", "basket", {"basket_id": basket.id, "currency": _CURRENCY, "items": basket.items})
-
-
-def _buy(order: Selection) -> Call:
-    told: dict[str, Any] = {
-        "order_id": order.id, "currency": _CURRENCY, "subtotal": str(order.subtotal),
-        "shipping": str(order.shipping), "total": str(order.total), "items": order.items,
-    }  # fmt: skip
-    return ("track", "buy", told)
-
-
-def _identify(customer: Customer) -> Call:
-    return ("identify", customer.user_id, {"email": customer.email, "name": customer.name})
-
-
-def _customer(request: Request) -> Customer | None:
-    return read_customer(request.cookies.get(CUSTOMER))
+    def _lead_to(self, path: str) -> RedirectResponse:
+        return RedirectResponse(self._form.base + path, 303)
 
 
 def _buying(request: Request) -> bool:
     """Whether somebody who signs in is on the way to the checkout."""
     return request.query_params.get("then") == "checkout"
-
-
-def _field(form: FormData, name: str) -> str:
-    value = form.get(name)
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _remember(request: Request, response: Response, cookies: dict[str, str]) -> None:
-    secure = request.url.scheme == "https"
-    for name, value in cookies.items():
-        response.set_cookie(name, value, _REMEMBERED[name], secure=secure, httponly=True, samesite="lax")
