@@ -1,4 +1,4 @@
-"""What exists in one browser only: the one table of it, printed at the end of a run and shown in docs/web-pages.md."""
+"""What exists in one browser only: the one table of it, printed at the end of a run and shown in docs/tracker.md."""
 
 from __future__ import annotations
 
