@@ -1,4 +1,4 @@
-"""Every snippet of docs/tracker.md, run on a page. A comment before a snippet says what is done there and what is told."""
+"""Every snippet of docs/tracker.md, run on a page. A comment before one says what is done there and what is told."""
 
 from __future__ import annotations
 
