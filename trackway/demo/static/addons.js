@@ -66,7 +66,9 @@ function write(event) {
   while (element('told').children.length > MOST) element('told').lastChild.remove();
 }
 tell('on', 'event', write);
-tell('on', 'receipt', ({ id, status, reason }) => {
+tell('on', 'receipt', ({ event, id, status, reason }) => {
+  // A choice is told by its receipt alone.
+  if (event && !rows.has(id)) write(event);
   if (rows.has(id)) rows.get(id).textContent = reason ? `${status}: ${reason}` : status;
 });
 showState();
