@@ -81,6 +81,9 @@ export const start = (given) => {
   (async () => {
     // Add-ons in the same file listen by then.
     await (prerendering && new Promise((done) => listen({ prerenderingchange: done })));
+    const { globalPrivacyControl, doNotTrack } = /** @type {any} */ (navigator);
+    // Everything waits, for ever.
+    if (settings.respect && (globalPrivacyControl || doNotTrack == 1)) return;
     decide(read(CONSENT) || (settings.consent == 'granted' ? 'granted' : isCookieless() && { analytics: true }) || choice, {}, true);
     look(document.referrer);
     early.q?.map((call) => trackway(...call));

@@ -33,7 +33,7 @@ if (trackway && !trackway.auto) {
             tell('form', { id: own('id'), name: own('name'), action: own('action'), fields: [...names] });
           } else if (event.button < 2) {
             const link = path.find((/** @type {any} */ one) => one.hostname);
-            if (/\.(pdf|zip|rar|docx?|xlsx?|pptx?|csv|exe|dmg|mp[34])$/i.test(link.pathname))
+            if (link.hasAttribute('download') || /\.(pdf|zip|rar|docx?|xlsx?|pptx?|csv|txt|exe|dmg|mp[34])$/i.test(link.pathname))
               tell('download', { url: bare(link.href) });
           }
       } catch {}

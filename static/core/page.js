@@ -34,23 +34,18 @@ export const random = () => crypto.getRandomValues(new Uint32Array(3)).join('');
 /** This load of the page. */
 export const pageId = random();
 
-/** JSON, also where a library has given all lists a `toJSON` of its own. */
-export const json = (value) => {
-  const lists = /** @type {any} */ (Array.prototype);
-  const { toJSON } = lists;
-  delete lists.toJSON;
-  value = JSON.stringify(value);
-  if (toJSON) lists.toJSON = toJSON;
-  return value;
-};
+export const json = JSON.stringify;
 export const sizeOf = (value) => new Blob([json(value)]).size;
 
-/** `value` as JSON can hold it, seven levels deep: no cycles and no elements; BigInt and Date as text. */
+/**
+ * `value` as JSON can hold it, eight levels deep: no cycles and no elements; BigInt and Date as text. Lists get a `toJSON`
+ * of their own that is none, because libraries have given one to all lists.
+ */
 export const plain = (value, ...above) => {
   if (!value || typeof value != 'object') return typeof value == 'bigint' ? value + '' : value;
-  if (value.nodeType || above[6] || above.includes(value)) return;
+  if (value.nodeType || above[7] || above.includes(value)) return;
   above.push(value);
-  if (Array.isArray(value)) return value.map((one) => plain(one, ...above));
+  if (Array.isArray(value)) return Object.assign(value.map((one) => plain(one, ...above)), { toJSON: 0 });
   if (value.toJSON) return plain(value.toJSON(), ...above);
   const copy = {};
   for (const name in value) guard(() => (copy[name] = plain(value[name], ...above))); // a getter may throw

@@ -4,8 +4,8 @@
  * An event is the message as it is sent. Beside it stands what JSON leaves out, because it is a function: `done` takes
  * the receipt, `air` is there while a request has it. `ack` is the batch it left with, when the page was left.
  */
-import { guard, pageId, settings, sizeOf, tell } from './page.js';
-import { failures, trusted, wake } from './sending.js';
+import { guard, pageId, plain, settings, sizeOf, tell } from './page.js';
+import { failures, isTrusted, wake } from './sending.js';
 import { anonymousId, choice, granted, isCookieless, read, remove, sessionId, stored, write } from './visitor.js';
 
 const EVENTS = 200; // bounds of what waits, in memory and storage
@@ -29,7 +29,7 @@ const isCommerce = ({ event }) => /^(basket|buy)$/.test(event);
 /** Tell what became of an event; `queued` is not the end of it. */
 export const finish = (event, receipt) => {
   receipt = { id: event.messageId, ...receipt };
-  if (receipt.status != 'queued') queue = queue.filter((one) => one != event);
+  receipt.status == 'queued' || (queue = queue.filter((one) => one != event));
   tell('receipt', { event, ...receipt });
   event.done?.(receipt);
 };
@@ -53,20 +53,19 @@ export const admit = (event) =>
 export const keep = () => {
   while (queue[EVENTS] || sizeOf(queue) > BYTES) finish(queue.find((event) => !isCommerce(event)) || queue[0], refused('too_many'));
   if (failures > 2) queue.forEach((event) => finish(event, is('queued', 'unreachable')));
-  if (queue[0] && granted()) write(mine(), { at: Date.now(), events: queue.filter(({ ack }) => !ack || performance.now() > trusted) });
+  if (queue[0] && granted()) write(mine(), { at: Date.now(), events: plain(queue.filter(({ ack }) => !ack || !isTrusted)) });
   else remove(mine());
 };
 
 /** Take over what earlier pages left and nobody has answered for, with the same ids: copied first, then deleted. */
 export const adopt = () => {
-  const found = keysOf(ours());
   let again;
-  const free = found.filter((name) => !guard(() => {
+  const free = keysOf(ours()).filter((name) => !guard(() => {
     const { at, events } = read(name);
     const left = events.filter(({ ack }) => !document.cookie.includes(ack || '\n'));
     const age = Date.now() - at;
-    // Touched just now, unless the keys pile up.
-    if (left[0] && age >= 0 && age < UNTOUCHED && !found[20]) return (again = true);
+    // Touched just now.
+    if (left[0] && age >= 0 && age < UNTOUCHED) return (again = true);
     queue = [...left.filter(({ timestamp }) => Date.now() - Date.parse(timestamp) < WEEK || !++dropped), ...queue];
   }));
   keep();

@@ -1,5 +1,5 @@
 /** Batches on their way: one request at a time, again after failures, and everything at once when the page is left. */
-import { guard, json, now, random, settings, sizeOf, tell } from './page.js';
+import { guard, json, now, plain, random, settings, sizeOf, tell } from './page.js';
 import { finish, is, keep, queue, unsent } from './queue.js';
 import { isCookieless } from './visitor.js';
 import { settle } from './views.js';
@@ -16,8 +16,8 @@ let retryAt = 0; // on performance.now()'s clock, which nobody sets
 /** Presumably blocked: until online, seen again, or the next page. */
 export let stopped = false;
 let air = 0; // bytes in flight
-/** Until then what leaves with the page is trusted to arrive: on another host no cookie can tell the next page. */
-export let trusted = 0;
+/** Whether what leaves with the page is trusted to arrive: on another host no cookie can tell, but it has answered. */
+export let isTrusted = false;
 
 export const wake = (delay) => {
   if (stopped || !queue[0] || (timer && delay)) return;
@@ -34,7 +34,7 @@ const bodyOf = (batch, ack) =>
       locale: navigator.language, screen: screen.width + 'x' + screen.height,
       timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, webdriver: navigator.webdriver, ...batch[0].context,
     },
-    batch: batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context?.seq } } : event)),
+    batch: plain(batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context?.seq } } : event))),
   });
 
 /** The next batch goes out, one at a time; or when the page is left `leaving` events, as far as they fit beside what is in flight. */
@@ -81,7 +81,7 @@ export const send = async (leaving) => {
   if (status == 413 && batch[1]) most = 1;
   else if (receipts || /^4(?!08|29)/.test(status)) {
     failures = 0;
-    if (settings.endpoint.host != location.host) trusted = performance.now() + 6e5;
+    isTrusted = settings.endpoint.host != location.host;
     const named = batch[/** @type {any} */ (/\[(\d+)/.exec(answer?.path)?.[1])];
     (named ? [named] : batch).forEach((event, at) => finish(event, receipts ? receipts[at] : is('rejected', reason)));
   } else {

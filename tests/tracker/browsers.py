@@ -1,4 +1,4 @@
-"""What exists in one browser only: the one table of it, printed at the end of a run and shown in docs/web-pages.md."""
+"""What exists in one browser only: the one table, printed at the end of a run and shown in docs/tracker-tests.md."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ class Only(NamedTuple):
 
 
 ONE_BROWSER: Final[dict[str, Only]] = {}
+
+
+def table() -> str:
+    """The table as the page shows it."""
+    rows = [f"| {line} | {one.browser.title()} | {one.reason} |" for line, one in ONE_BROWSER.items()]
+    return "\n".join(["| in one browser only | | why |", "|---|---|---|", *rows]) if rows else ""
 
 
 def only(line: str) -> pytest.MarkDecorator:

@@ -28,7 +28,7 @@ def arrived_once(recorder: Recorder, names: Iterable[str], resent: int = 0) -> N
 
 def ready(page: Page) -> None:
     """Until the tracker runs."""
-    wait_until(page, "!!(window.trackway && trackway.version)")
+    page.wait_for_function("window.trackway && trackway.version")
 
 
 def answered(page: Page) -> None:

@@ -55,7 +55,7 @@ def told(recorder: Recorder, page: Page) -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize(
     "path",
-    ["/Prices.PDF", "/a.b.zip", "/x.docx", "/x.doc", "/x.xls", "/x.pptx", "/x.csv", "/x.rar", "/x.mp4", "/x.dmg"],
+    ["/Prices.PDF", "/a.b.zip", "/x.docx", "/x.doc", "/x.xls", "/x.pptx", "/x.csv", "/x.txt", "/x.mp4", "/x.dmg"],
 )
 def test_a_link_to_a_file_is_told_without_its_parameters(open_page: Open, recorder: Recorder, path: str) -> None:
     icon = '<svg width="20" height="20"><g><rect width="20" height="20"/></g></svg>'
@@ -65,13 +65,20 @@ def test_a_link_to_a_file_is_told_without_its_parameters(open_page: Open, record
     assert told(recorder, page) == [("download", {"url": recorder.url + path})]
 
 
+def test_a_link_that_says_it_is_a_download_is_one(open_page: Open, recorder: Recorder) -> None:
+    recorder.body = f'{STAY}<a href="/export?as=table" download>x</a>'
+    page = open_page()
+    page.click("a")
+    assert told(recorder, page) == [("download", {"url": f"{recorder.url}/export"})]
+
+
 def test_what_is_no_file_or_to_be_ignored_is_not_told(open_page: Open, recorder: Recorder) -> None:
     recorder.attributes += ' data-auto="pageview"'  # an outbound link would be the core's to tell
     links = (
         '<a href="/about">x</a>', '<a href="/a.html">x</a>', '<a href="/pdf">x</a>', '<a href="/x.pdf/more">x</a>',
         '<a href="/?file=x.pdf">x</a>', '<a href="mailto:ada@example.pdf">x</a>', "<a name=x>x</a>", "<b>x</b>",
         '<a href="/x.pdf" data-tw-ignore>x</a>', '<p data-tw-ignore><a href="/x.pdf">x</a></p>',
-        '<a href="blob:x.pdf">x</a>',
+        '<a href="blob:x.pdf" download>x</a>',
     )  # fmt: skip
     recorder.body = STAY + "".join(f'<div class="case">{link}</div>' for link in links)
     page = open_page()

@@ -126,6 +126,6 @@ def test_a_snippet_that_cannot_be_made_says_why(tmp_path: Path, capsys: pytest.C
 
 
 def test_the_docs_show_the_stub_and_its_hash() -> None:
-    page = Path("docs/web-pages.md").read_text(encoding="utf-8")
+    page = Path("docs/tracker.md").read_text(encoding="utf-8")
     assert f"<script>{STUB}</script>" in page
     assert f"'{STUB_HASH}'" in page
