@@ -46,7 +46,6 @@ def check_profile(installation: Installation, walk: Walk) -> None:
 
     def whole() -> Any:
         found = installation.profile_of("user", walk.user_id)
-        print(found and found["counts"])
         return found if found and found["counts"]["names"] == names else None
 
     profile = eventually(whole, f"the profile of {walk.name} to have {names}")
