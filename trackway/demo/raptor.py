@@ -56,7 +56,7 @@ class RaptorWords:
         ]  # fmt: skip
 
     def identify(self, customer: Customer) -> Sequence[Call]:
-        """Raptor's pixel would carry both ids with each event from then on; `setuser` says that they are one person's."""
+        """Raptor's pixel carries both ids with each event from then on; here `setuser` says that they are one's."""
         both = {"p1": "setuser", "p7": customer.user_id, "ruid": customer.email}
         return [("push", "setRuid", customer.email), ("push", "trackEvent", both)]
 
