@@ -59,9 +59,8 @@ export const start = (given) => {
   Object.assign(settings, early.config);
   settings.endpoint = new URL(settings.endpoint, tag?.src || location);
 
-  let begun;
   /** @type {any} */
-  let ready = new Promise((done) => (begun = done));
+  let ready;
   // What changes other calls (debug, set, on, before) does not wait. Whatever goes wrong stays here.
   const trackway = async (name, ...values) => {
     try {
@@ -78,12 +77,11 @@ export const start = (given) => {
   page[settings.name] = trackway;
   if ('debug' in settings) trackway('debug');
 
-  (async () => {
-    // Add-ons in the same file listen by then.
-    await (prerendering && new Promise((done) => listen({ prerenderingchange: done })));
-    const { globalPrivacyControl, doNotTrack } = /** @type {any} */ (navigator);
-    // Everything waits, for ever.
-    if (settings.respect && (globalPrivacyControl || doNotTrack == 1)) return;
+  ready = (async () => {
+    const browser = /** @type {any} */ (navigator);
+    const objects = settings.respect && (browser.globalPrivacyControl || browser.doNotTrack == 1);
+    // Add-ons in the same file listen by then. Where the browser objects everything waits, for ever.
+    await ((objects || prerendering) && new Promise((done) => objects || listen({ prerenderingchange: done })));
     decide(read(CONSENT) || (settings.consent == 'granted' ? 'granted' : isCookieless() && { analytics: true }) || choice, {}, true);
     look(document.referrer);
     early.q?.map((call) => trackway(...call));
@@ -100,7 +98,7 @@ export const start = (given) => {
         if (key == IDENTITY) recall(true);
       },
     });
-    ready = begun();
+    ready = 0;
   })();
   return trackway;
 };

@@ -8,7 +8,7 @@ export const watchElements = () => {
     // `auxclick` is the browser's, of its other buttons; `auxload` an add-on's, of elements that the page came with.
     const type = event.type.replace('aux', '');
     const path = event.composedPath().filter(({ dataset }) => dataset); // outwards, out of shadow trees too
-    if (event.button > 1 || path.some(({ dataset }) => 'twIgnore' in dataset)) return;
+    if (event.button > 1 || path.find(({ dataset }) => 'twIgnore' in dataset)) return;
     const at = path.findIndex(({ dataset }) => dataset.tw && (dataset.twOn || 'click') == type);
     const link = path.find(({ host }) => host && host != location.host);
     const found = {};

@@ -31,7 +31,7 @@ export const record = (fields, options) => {
   if (!burst++) setTimeout(() => (burst = 0), 1000);
   if (burst > MAX_RATE || held[MAX_HELD - 1]) return refused('too_many');
   const event = stamp(fields, options);
-  if (event.properties) event.properties = { ...defaults, ...event.properties };
+  event.properties &&= { ...defaults, ...event.properties };
   if (tell('before', event).includes(false)) {
     // A gap would be a loss; two events of one number would be one.
     if (event.context.seq == seq) seq--;

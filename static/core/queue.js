@@ -63,9 +63,8 @@ export const adopt = () => {
   const free = keysOf(ours()).filter((name) => !guard(() => {
     const { at, events } = read(name);
     const left = events.filter(({ ack }) => !document.cookie.includes(ack || '\n'));
-    const age = Date.now() - at;
     // Touched just now.
-    if (left[0] && age >= 0 && age < UNTOUCHED) return (again = true);
+    if (left[0] && Math.abs(Date.now() - at) < UNTOUCHED) return (again = true);
     queue = [...left.filter(({ timestamp }) => Date.now() - Date.parse(timestamp) < WEEK || !++dropped), ...queue];
   }));
   keep();

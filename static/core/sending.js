@@ -8,6 +8,7 @@ export const EVENTS = 20; // a batch
 export const BYTES = 16384;
 const IN_FLIGHT = 6e4; // browsers refuse keepalive bodies beyond 64 KiB, all scripts of the page together
 
+/** @type {any} */
 let timer = 0;
 /** In a row. */
 export let failures = 0;
@@ -22,7 +23,7 @@ export let isTrusted = false;
 export const wake = (delay) => {
   if (stopped || !queue[0] || (timer && delay)) return;
   clearTimeout(timer);
-  timer = +setTimeout(send, Math.max(delay, retryAt - performance.now()));
+  timer = setTimeout(send, Math.max(delay, retryAt - performance.now()));
 };
 
 const shared = ({ context }) => json({ ...context, seq: 0 });
@@ -32,7 +33,7 @@ const bodyOf = (batch, ack) =>
     version: VERSION, writeKey: settings.key, sentAt: now(), ack, cookieless: isCookieless(),
     context: {
       locale: navigator.language, screen: screen.width + 'x' + screen.height,
-      timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, webdriver: navigator.webdriver, ...batch[0].context,
+      timezone: /** @type {any} */ (window).Temporal?.Now.timeZoneId() || Intl.DateTimeFormat().resolvedOptions().timeZone, webdriver: navigator.webdriver, ...batch[0].context,
     },
     batch: plain(batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context?.seq } } : event))),
   });
@@ -97,9 +98,9 @@ export const send = async (leaving) => {
 
 export const resume = () => {
   if (stopped) {
-    stopped = false;
     failures = 2;
     retryAt = 0;
+    stopped = false;
   }
   wake(0);
 };
