@@ -85,7 +85,9 @@ def test_a_basket_is_the_changed_product_and_the_whole_content_once_a_change(htt
 def test_an_order_is_one_buy_a_line_of_whoever_is_signed_in(http: httpx2.Client) -> None:
     add(http, "LF-101", 2)
     add(http, "LF-104")
-    assert told(sign_in(http, "?then=checkout")) == [("push", "setRuid", "Ada@Example.com")]
+    (ruid, (method, event, both)) = told(sign_in(http, "?then=checkout"))
+    assert ruid == ("push", "setRuid", "Ada@Example.com")
+    assert (method, event, both["p1"], both["ruid"]) == ("push", "trackEvent", "setuser", "Ada@Example.com")
     thanks = order(http)
     assert thanks.url.path == "/ibexa/thanks"
     lines = told(thanks)

@@ -48,8 +48,9 @@ def test_a_visit_to_the_ibexa_pages_becomes_exactly_its_events(browser: Browser,
     walk, events = walked(browser, tmp_path, IBEXA)
     assert seen_in(events) == [KETTLE, LANTERN, DRIPPER]
     assert {event["anonymous_id"] for event in events} == {walk.visitor}
-    (identify,) = named(events, "identify")
-    assert identify["identifiers"] == {"email": walk.email}
+    mailed, both = named(events, "identify")
+    assert (mailed["identifiers"], mailed.get("user_id")) == ({"email": walk.email}, None)
+    assert (both["identifiers"], both["user_id"]) == ({"email": walk.email}, walk.user_id)
 
     baskets = named(events, "basket")
     assert [[(one["product_id"], one["quantity"]) for one in event["items"]] for event in baskets] == [

@@ -110,7 +110,7 @@ IBEXA: Final = Form(
         "pageview", "visit",             # the lantern
         "pageview", "basket",            # both
         "pageview",                      # who are you?
-        "pageview", "identify",          # checkout
+        "pageview", "identify", "identify",  # checkout: by e-mail address, then with the customer number
         "pageview", "buy", "buy",        # thank you: a call a line
         "pageview",                      # thank you, reloaded
         "pageview", "contentvisit",      # an article

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext
 
 from tests.tracker.conftest import GRANTED, Open
 from tests.tracker.once import answered, arrived_once, nothing_waits, ready, show
@@ -246,28 +246,6 @@ def test_a_body_too_large_is_split_until_the_one_is_found(open_page: Open, recor
 
 # --- Never reached ----------------------------------------------------------------------------------------------------
 
-# The page counts its tries and goes on by itself, `/blocked/7/100` to `/blocked/8/100`, until the end.
-GOES_ON = """<script>
-  const [at, end] = location.pathname.split('/').slice(2).map(Number);
-  const go = () => {
-    if (!window.trackway || !trackway.version) return setTimeout(go, 1);
-    trackway.track('visit', {at, text: 'x'.repeat(300)});
-    if (at % 20 === 0 && location.pathname.startsWith('/outage')) trackway.track('buy', {order_id: 'o' + at});
-    if (at < end) location = location.pathname.replace(/[0-9]+/, at + 1);
-  };
-  go();
-</script>"""
-
-
-def goes_on(page: Page, url: str, path: str, pages: int) -> None:
-    page.goto(f"{url}/{path}/1/{pages}", wait_until="commit")
-    for _ in range(pages * 10):
-        if page.url.endswith(f"/{pages}/{pages}"):
-            break
-        page.wait_for_timeout(100)
-    ready(page)
-    assert page.evaluate("location.pathname") == f"/{path}/{pages}/{pages}"
-
 
 def test_a_blocked_endpoint_is_tried_three_times_a_page(
     context: BrowserContext, open_page: Open, collector: Recorder
@@ -282,42 +260,6 @@ def test_a_blocked_endpoint_is_tried_three_times_a_page(
     wait_until(page, STOPPED)
     page.wait_for_timeout(500)
     assert 1 <= len([url for url in tries if url.endswith("/tw/e")]) <= 3
-
-
-@long
-def test_a_hundred_pages_before_a_blocked_endpoint_leave_no_more_than_is_allowed(
-    context: BrowserContext, recorder: Recorder, collector: Recorder
-) -> None:
-    collector.stop()
-    tries: list[str] = []
-    context.on("requestfailed", lambda request: tries.append(request.url))
-    recorder.head = GOES_ON
-    page = context.new_page()
-    goes_on(page, recorder.url, "blocked", 50)
-    half = page.evaluate(STORED)
-    goes_on(page, recorder.url, "blocked", 50)
-    assert half <= KEPT
-    assert page.evaluate(STORED) <= KEPT
-    assert page.evaluate("Object.keys(localStorage).length") <= 30
-    assert len([url for url in tries if url.endswith("/tw/e")]) <= 3 * 100
-
-
-@long
-@pytest.mark.timeout(300)
-def test_a_thousand_pages_of_outage_keep_every_purchase_in_a_hundred_kilobytes(
-    context: BrowserContext, recorder: Recorder, collector: Recorder
-) -> None:
-    collector.stop()
-    recorder.head = GOES_ON
-    page = context.new_page()
-    goes_on(page, recorder.url, "outage", 1000)
-    assert page.evaluate(STORED) <= KEPT
-    collector.start()
-    page.evaluate("dispatchEvent(new Event('online'))")
-    nothing_waits(page)
-    assert sorted(int(event["properties"]["order_id"][1:]) for event in collector.named("buy")) == list(
-        range(20, 1001, 20)
-    )
 
 
 def test_what_eight_days_ago_was_left_is_dropped_and_counted(

@@ -56,7 +56,9 @@ class RaptorWords:
         ]  # fmt: skip
 
     def identify(self, customer: Customer) -> Sequence[Call]:
-        return [("push", "setRuid", customer.email)]
+        """Raptor's pixel carries both ids with each event from then on; here `setuser` says that they are one's."""
+        both = {"p1": "setuser", "p7": customer.user_id, "ruid": customer.email}
+        return [("push", "setRuid", customer.email), ("push", "trackEvent", both)]
 
 
 def _event(event: str, customer: Customer | None, /, **values: str) -> Call:

@@ -66,7 +66,10 @@ function write(event) {
   while (element('told').children.length > MOST) element('told').lastChild.remove();
 }
 tell('on', 'event', write);
-tell('on', 'receipt', ({ id, status, reason }) => {
-  if (rows.has(id)) rows.get(id).textContent = reason ? `${status}: ${reason}` : status;
+tell('on', 'receipt', ({ event, status, reason }) => {
+  const { messageId } = event; // a receipt's own id is the collector's, where that makes a purchase's
+  // A choice is told by its receipt alone.
+  if (!rows.has(messageId)) write(event);
+  rows.get(messageId).textContent = reason ? `${status}: ${reason}` : status;
 });
 showState();
