@@ -257,10 +257,10 @@ def _buy(visit: _Visit) -> str:
     wait_until(page, "trackway.status().then(({queued}) => !queued)")
     if visit.form is SINGLE_PAGE:
         page.go_back()
-        visit.arrive("/basket")
-        wait_until(page, "trackway.status().then(({queued}) => !queued)")
+        # Addresses that change faster than a view settles make none.
+        wait_until(page, "trackway.status().then(({view}) => view.url.endsWith('/spa/basket'))")
         page.go_forward()
-        visit.arrive("/thanks")
+        wait_until(page, "trackway.status().then(({view}) => view.url.endsWith('/spa/thanks'))")
     else:
         page.reload()
     return order_id
