@@ -32,7 +32,9 @@ async function minified(entry, format) {
     define: { VERSION: JSON.stringify(version) },
   });
   const { code } = await minify(outputFiles[0].text, { compress: COMPRESS, toplevel: true, module: format === 'esm', ecma: 2020 });
-  return Buffer.from(code);
+  // The outer function is dissolved where terser sees no need of it, and what it declares would be the page's globals.
+  const isApart = format === 'esm' || (code.startsWith('(()=>{') && code.endsWith('})();'));
+  return Buffer.from(isApart ? code : `(()=>{${code}})();`);
 }
 
 const made = { 'tracker.mjs': await minified('module.js', 'esm') };

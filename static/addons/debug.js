@@ -23,8 +23,8 @@ const STATUSES = {
 const REASONS = {
   filtered_consent: 'the visitor has not agreed to analytics',
   filtered_before: 'a filter of this site said no',
-  filtered_dnt: 'the browser signals that it wants no tracking',
-  filtered_bot: 'the collector takes this browser for a bot',
+  filtered_dnt: 'the browser signals Do Not Track',
+  filtered_bot: 'the browser looks like a bot',
   rejected_too_large: 'it has more than 32 KB',
   rejected_too_many: 'too much was waiting, and this was the oldest',
   queued_unreachable: 'the collector did not answer',
@@ -146,11 +146,12 @@ const open = () => {
   const text = make('textarea', { readOnly: true, ariaLabel: 'JSON' });
   refresh = async () => {
     status = await trackway.status();
+    const { globalPrivacyControl, doNotTrack } = /** @type {any} */ (navigator);
     const { consent, held, queued, dropped, anonymousId, userId } = status;
     drawing = 0;
     title.textContent = `${held + queued} waiting, ${number(rows.filter(({ tone }) => tone === 'bad').length, 'problem')}`;
     const shown = {
-      Consent: consentWords(consent),
+      Consent: trackway.setting('respect') && (globalPrivacyControl || doNotTrack == 1) ? 'the browser objects: everything waits' : consentWords(consent),
       Waiting: `${held} for consent, ${queued} for the collector`,
       Lost: dropped && `${dropped}: too many at once, too large or too old`,
       Visitor: anonymousId ? anonymousId + " (the collector's cookie wins)" : 'no id',

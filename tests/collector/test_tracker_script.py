@@ -63,6 +63,12 @@ def test_what_stands_in_the_repository_is_served_as_its_manifest_says() -> None:
         assert script.joined([name]).body == core.rstrip() + b"\n" + own
 
 
+def test_no_file_declares_anything_outside_its_own_function() -> None:
+    for name in ("core", *Script().add_ons):
+        code = (DIST / f"{name}.js").read_bytes().strip()
+        assert (code[:6], code[-5:]) == (b"(()=>{", b"})();"), name
+
+
 @pytest.mark.parametrize("asked", ["tracker", "core", "Engage", "shop,../core", "<script>", "shop,,x"])
 def test_an_unknown_add_on_is_refused_with_those_there_are(asked: str, tmp_path: Path) -> None:
     script = dist_in(tmp_path, ("shop", "auto"))

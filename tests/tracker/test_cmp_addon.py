@@ -296,6 +296,19 @@ def test_where_both_are_there_the_framework_counts(
     assert bool(page.evaluate("asked.length")) is (attribute != 'data-cmp="consent_mode"')
 
 
+def test_with_shop_beside_it_the_purchase_goes_out_by_the_platforms_choice(cmp: Open, recorder: Recorder) -> None:
+    page = cmp(head=GTAG + STUB + PLATFORM + "gtag('event', 'purchase', {transaction_id: 'A-1'})")
+    recorder.addons = "shop,cmp"
+    page.reload()
+    page.wait_for_timeout(1000)
+    assert recorder.tries == []
+    page.evaluate("choose", [1, 8, 9])
+    recorder.wait(lambda: "buy" in recorder.names)
+    (buy,) = recorder.named("buy")
+    assert buy["properties"] == {"order_id": "A-1"}
+    assert buy["context"]["consent"]["choice"] == {**NONE, "analytics": True}
+
+
 def test_the_pages_line_and_calls_are_consent_in_a_collector(
     tmp_path: Path, context: BrowserContext, recorder: Recorder
 ) -> None:
@@ -317,3 +330,4 @@ def test_the_pages_line_and_calls_are_consent_in_a_collector(
     assert sorted(event["name"] for event in found) == ["consent", "pageview"]
     for event in found:
         assert {name: event["consent"][name] for name in PURPOSES} == {**NONE, "analytics": True}
+    assert [event["consent"]["method"] for event in found if event["name"] == "consent"] == ["consent_mode"]

@@ -186,6 +186,18 @@ def test_it_says_what_never_left_the_browser(open_page: Open, recorder: Recorder
     assert fact(page, "Consent") == "analytics no, personalization yes"
 
 
+def test_it_says_that_everything_waits_where_the_browser_objects(
+    open_page: Open, context: BrowserContext, recorder: Recorder
+) -> None:
+    context.add_init_script("Object.defineProperty(navigator, 'globalPrivacyControl', {value: true})")
+    page = open_page("/", 'data-debug data-respect="gpc dnt"')
+    expect(page.locator(f"{PANEL} dt + dd").first).to_have_text("the browser objects: everything waits")
+    page.evaluate("void trackway('consent', 'granted')")
+    page.wait_for_timeout(300)
+    assert rows(page) == []
+    assert recorder.tries == []
+
+
 def test_errors_and_views_are_told_newest_first(open_page: Open) -> None:
     page = open_page("/first")
     shows(page, "view | http")
