@@ -247,7 +247,7 @@ def test_what_the_browser_signals_stands_beside_each_events_consent(
         headers = {"content-type": "text/plain", "origin": recorder.url, "sec-gpc": "1"}
         for body in recorder.raw:
             assert httpx2.post(f"{collector.url}/tw/e", content=body, headers=headers).status_code == 200
-    assert collector.names() == {"page_view": 1, "buy": 1}
+    assert collector.names() == {"pageview": 1, "buy": 1}
     for event in collector.accepted():
         assert event["consent"]["gpc"] is True
 
