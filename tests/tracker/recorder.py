@@ -72,7 +72,8 @@ class Recorder:
     seconds a path takes. While `hold` is cleared nothing with events is answered. `acknowledges`: by cookie.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.attributes = ""
         self.addons = ""
         self.head = ""
@@ -96,7 +97,7 @@ class Recorder:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -136,7 +137,7 @@ class Recorder:
         assert held, f"not reached in {seconds} s; arrived: {self.names}, tries: {len(self.tries)}"
 
     def start(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler(self))
+        self._server = ThreadingHTTPServer((self.host, self.port), handler(self))
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from datetime import datetime
+from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.tracker.conftest import Open
-from tests.tracker.recorder import Recorder
+from tests.tracker.durable import Durable
+from tests.tracker.once import ready
+from tests.tracker.recorder import Recorder, answer
 from tests.tracker.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -168,3 +172,109 @@ def test_where_consent_is_presumed_an_objection_is_remembered(open_page: Open, r
     assert page.evaluate("trackway.track('visit')")["status"] == "filtered"
     assert page.evaluate("Object.keys(localStorage)") == ["tw.consent"]
     assert recorder.names == ["page", "consent"]
+
+
+def test_a_choice_made_before_the_script_came_is_the_first_thing_it_does(open_page: Open, recorder: Recorder) -> None:
+    stub = "trackway=window.trackway||function(){(trackway.q=trackway.q||[]).push(arguments)};"
+    recorder.head = f"<script>{stub} trackway('track', 'visit'); trackway('consent', 'granted')</script>"
+    open_page()
+    recorder.wait(lambda: len(recorder.events) == 3)
+    assert {event["context"]["consent"]["choice"] for event in recorder.events} == {"granted"}
+
+    recorder.head = f"<script>{stub} trackway('track', 'never sent'); trackway('consent', 'denied')</script>"
+    page = open_page("/second")
+    wait_until(page, "trackway.status().then(({consent}) => consent === 'denied')")
+    page.wait_for_timeout(1500)  # longer than a batch waits
+    assert "never sent" not in recorder.names
+    assert page.evaluate("Object.keys(localStorage)") == []
+
+
+def test_a_withdrawal_with_a_request_in_flight_leaves_nothing_to_send_again(
+    open_page: Open, recorder: Recorder
+) -> None:
+    page = open_page()
+    page.evaluate("trackway('consent', 'granted')")
+    recorder.wait(lambda: "consent" in recorder.names)
+    recorder.hold.clear()
+    recorder.faults.append(answer(503))
+    page.evaluate("void (window.basket = trackway.track('basket'))")
+    recorder.wait(lambda: recorder.tries[-1].sent["batch"][0].get("event") == "basket")
+    page.evaluate("void (window.receipt = trackway('consent', 'denied'))")
+    assert page.evaluate("basket")["status"] == "filtered"
+    recorder.hold.set()
+
+    assert page.evaluate("receipt")["status"] == "accepted"
+    assert page.evaluate("Object.keys(localStorage)") == []
+    assert "basket" not in recorder.names
+    page.reload()
+    ready(page)
+    assert page.evaluate("trackway.status()")["queued"] == 0
+    assert len(recorder.named("consent")) == 2
+
+
+@pytest.mark.parametrize("target", ["document", "window"])
+def test_raptors_event_is_a_grant(target: str, open_page: Open, recorder: Recorder) -> None:
+    page = open_page()
+    page.evaluate(f"{target}.dispatchEvent(new Event('enableTracking'))")
+    recorder.wait(lambda: recorder.names == ["page", "consent"])
+    assert recorder.events[0]["context"]["consent"]["choice"] == "granted"
+
+
+@pytest.mark.parametrize("signal", ["globalPrivacyControl", "doNotTrack"])
+def test_a_browser_that_objects_can_be_made_to_hold_everything(
+    signal: str, context: BrowserContext, open_page: Open, recorder: Recorder
+) -> None:
+    context.add_init_script(f"Object.defineProperty(navigator, '{signal}', {{value: '1'}})")
+    page = open_page(attributes='data-consent="granted" data-respect="gpc dnt"')
+    page.evaluate("void trackway.track('buy'); void trackway('consent', 'granted')")
+    page.wait_for_timeout(1500)  # longer than a batch waits
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    page.goto(recorder.url + "/nothing-left")
+
+    assert recorder.tries == []
+
+
+def test_what_the_browser_signals_stands_beside_each_events_consent(
+    context: BrowserContext, open_page: Open, recorder: Recorder, tmp_path: Path
+) -> None:
+    context.set_extra_http_headers({"Sec-GPC": "1"})
+    page = open_page(attributes='data-consent="granted"')
+    page.evaluate("trackway.track('buy')")
+    assert recorder.tries[0].headers["sec-gpc"] == "1"
+
+    collector = Durable(tmp_path)
+    with collector.running(recorder.url):
+        headers = {"content-type": "text/plain", "origin": recorder.url, "sec-gpc": "1"}
+        for body in recorder.raw:
+            assert httpx2.post(f"{collector.url}/tw/e", content=body, headers=headers).status_code == 200
+    assert collector.names() == {"pageview": 1, "buy": 1}
+    for event in collector.accepted():
+        assert event["consent"]["gpc"] is True
+
+
+def test_what_addresses_and_passwords_hold_never_leaves(open_page: Open, recorder: Recorder) -> None:
+    secrets = ["someone%40example.org", "someone@example.org", "s3cret-token", "hunter2-password"]
+    recorder.addons = "engage,auto"
+    recorder.body = """
+      <form action="/sent" data-tw="search" data-tw-on="submit">
+        <input name="email" value="someone@example.org"><input type="password" name="password">
+        <button data-tw="favorite">Log in</button>
+      </form>
+      <a href="https://other.example/?email=someone@example.org&token=s3cret-token" target="frame">Away</a>
+      <iframe name="frame"></iframe>
+      <script>document.links[0].addEventListener('click', (e) => e.preventDefault())</script>
+    """
+    query = "?email=someone%40example.org&token=s3cret-token&utm_source=news"
+    page = open_page(f"/login{query}#access_token=s3cret-token", 'data-consent="granted"')
+    page.fill("[type=password]", "hunter2-password")
+    page.click("a")
+    page.evaluate(f"history.pushState({{}}, '', '/next{query}')")
+    page.click("button")
+    page.wait_for_url("**/sent*")
+    page.evaluate("trackway.track('buy')")
+    recorder.wait(lambda: {"outbound", "favorite", "search", "buy"} <= set(recorder.names))
+
+    said = b"\n".join(recorder.raw).decode()
+    assert [secret for secret in secrets if secret in said] == []
+    assert recorder.events[0]["context"]["page"]["url"] == f"{recorder.url}/login?utm_source=news"
+    assert recorder.events[-1]["context"]["page"]["referrer"] == f"{recorder.url}/next?utm_source=news"

@@ -46,7 +46,7 @@ def test_a_soft_view_is_counted_once_with_the_previous_page_as_referrer(
         context.add_init_script(WITHOUT_NAVIGATION_API)
     page = open_page("/first", GRANTED)
     page.evaluate("""
-      setTimeout(() => { document.title = 'Second'; }, 20);
+      setTimeout(() => { document.title = 'Second'; }, 30);
       for (let at = 0; at < 20; at++) history.replaceState({}, '', '/passing/' + at);
       history.pushState({}, '', '/second');
     """)
