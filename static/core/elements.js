@@ -5,7 +5,7 @@ import { clean } from './views.js';
 
 export const watchElements = () => {
   const happened = (event) => {
-    // `auxclick` is the browser's, of its other buttons; `auxload` an add-on's, of elements that the page came with.
+    // `auxclick` is of the other buttons.
     const type = event.type.replace('aux', '');
     const path = event.composedPath().filter(({ dataset }) => dataset); // outwards, out of shadow trees too
     if (event.button > 1 || path.find(({ dataset }) => 'twIgnore' in dataset)) return;
@@ -20,5 +20,5 @@ export const watchElements = () => {
     if (at >= 0) track(path[at].dataset.tw, found);
     else if (link && type == 'click' && /out/.test(settings.auto)) track('outbound', { url: clean(link.href) });
   };
-  listen({ click: happened, auxclick: happened, submit: happened, auxload: happened });
+  listen({ click: happened, auxclick: happened, submit: happened });
 };
