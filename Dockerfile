@@ -10,7 +10,8 @@ COPY eventlog eventlog
 COPY collector collector
 COPY exporter exporter
 COPY trackway trackway
-COPY static static
+COPY static/dist static/dist
+COPY static/console.css static/console.js static/
 RUN /opt/trackway/bin/pip wheel --no-cache-dir --no-deps --wheel-dir dist . \
  && /opt/trackway/bin/pip install --no-cache-dir --no-deps dist/*.whl
 

@@ -9,7 +9,7 @@ import { failures, isTrusted, wake } from './sending.js';
 import { anonymousId, choice, granted, isCookieless, read, remove, sessionId, stored, write } from './visitor.js';
 
 const EVENTS = 200; // bounds of what waits, in memory and storage
-const BYTES = 6e4; // of one page, which leaves room for what others leave
+const BYTES = 8e4; // of one page, which leaves room for what others leave
 const WEEK = 6048e5;
 const MAX_EVENT = 32768;
 const UNTOUCHED = 3000; // after so long another page may take over what this one has left

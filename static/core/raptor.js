@@ -9,6 +9,6 @@ export const answerRaptor = () => {
     /page_?view/i.test(Object.values(properties.params || properties)[0]) || record({ type: 'raptor', properties });
   raptor.push = (event, params, options) => push({ event, params, options });
   raptor.trackEvent = (...params) => raptor.push('trackevent', params);
-  raptor.q.forEach(push);
+  raptor.q.forEach?.(push); // another tracker of the page has emptied it
   raptor.q = { push };
 };

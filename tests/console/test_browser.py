@@ -13,6 +13,7 @@ from eventlog.timestamps import now_ms
 from tests.console.seeds import event, outcome
 from tests.console.site import Site
 from tests.console.test_pages import addresses
+from tests.demo.walk import NOT_DRIVEN
 
 pytestmark = pytest.mark.browser
 
@@ -154,6 +155,7 @@ def test_the_tracker_on_a_page_ticks_everything_off(browser: Browser, site: Site
         consent = page.get_by_label("Once the visitor has answered").input_value()
         # By its own name a headless browser is a bot, and bots make no sessions.
         visitor = browser.new_context(user_agent=AGENT)
+        visitor.add_init_script(NOT_DRIVEN)
         visited = visitor.new_page()
         visited.route("**/shop/*", lambda route: route.fulfill(body=f"<!doctype html><title>Shop</title>{snippet}"))
         visited.goto(site.address + "/shop/one")

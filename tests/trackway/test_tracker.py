@@ -75,7 +75,7 @@ def test_a_visit_ends_in_the_log_and_nothing_before_consent(config: Path, shop: 
 
         page.click("#accept")
         page.click("#on")
-        wait_until(page, "trackway.status().then(({view}) => view.endsWith('.2'))")
+        wait_until(page, "trackway.status().then(({view}) => view.view_id.endsWith('.2'))")
         page.click("#buy")
         # The same order again: the same id, so it counts once.
         page.wait_for_function("document.title === 'duplicate' || document.title === 'accepted'")
