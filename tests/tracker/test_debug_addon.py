@@ -18,7 +18,7 @@ from tests.tracker.watch import Watch, watched
 pytestmark = pytest.mark.browser
 
 DOCS = Path(__file__).parents[2] / "docs" / "tracker" / "debug.md"
-STRICT = "default-src 'self'; img-src data:; require-trusted-types-for 'script'"
+STRICT = "default-src 'self'; img-src 'self' data:; require-trusted-types-for 'script'"
 PANEL = "trackway-debug"
 WAITS = "waiting for its batch, which goes out within a second"
 # How many texts the panel has, and those whose contrast to what is painted under them is below 4.5: [text, ratio].

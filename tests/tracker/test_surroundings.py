@@ -32,7 +32,7 @@ WRONG_CLOCK: Final = """
 
 
 def test_the_strictest_policy_of_content_is_kept(context: BrowserContext, recorder: Recorder) -> None:
-    policy = "default-src 'self'; img-src data:; require-trusted-types-for 'script'"
+    policy = "default-src 'self'; img-src 'self' data:; require-trusted-types-for 'script'"
     recorder.headers = {"content-security-policy": policy}
     recorder.attributes, recorder.addons = GRANTED, "shop,cmp,engage,auto"
     recorder.pages["/strict"] = f"<!doctype html><title>Strict</title>{recorder.tag()}<button data-tw=basket>+</button>"

@@ -87,7 +87,8 @@ def test_a_page_that_stays_takes_over_what_many_left_one_after_the_other(
         left.close()
     collector.start()
     page = open_page("/stays")
-    arrived_once(collector, [*["page"] * 9, *[f"left {at}" for at in range(8)]], resent=1)
+    # The last page's two may be on their way as the collector comes back; on another host nothing tells of it.
+    arrived_once(collector, [*["page"] * 9, *[f"left {at}" for at in range(8)]], resent=2)
     nothing_waits(page)
 
 
