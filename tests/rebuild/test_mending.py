@@ -27,7 +27,6 @@ FOLDED = (
     ("UPDATE counts SET n = n + 1 WHERE status = 'accepted'", "counts"),
     ("DELETE FROM trace WHERE event_id = (SELECT MIN(event_id) FROM trace WHERE seen)", "trace"),
     ("UPDATE trace SET source = 'other' WHERE NOT seen", "trace"),
-    ("UPDATE page_load SET bits = 1", "page_load"),
     ("DELETE FROM link", "link"),
     ("UPDATE claim SET at = at - 1", "claim"),
     ("DELETE FROM alias", "alias"),
@@ -57,7 +56,6 @@ async def a_week(site: Site) -> None:
     await site.post(
         [
             *(event(n * 20 * MINUTE, anon=f"a{n % 4}", url="https://x.no/") for n in range(24)),
-            *(event(n, anon="a1", view_id="p1.1", seq=n) for n in (2, 4)),
             event(DAY, "identify", anon="a1", user="u1", email="e1@x.no"),
             event(DAY + 1, "alias", user="u1", previous="a2", channel="server", source="crm"),
             event(2 * DAY, email="e1@x.no", channel="server"),
