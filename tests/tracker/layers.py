@@ -45,3 +45,14 @@ def table(page: str, at: int = 0) -> list[list[str]]:
 
 def _text(page: str) -> str:
     return (Path("docs/tracker") / page).read_text()
+
+
+def config_for(site: str, folder: Path) -> Path:
+    """Settings of a real collector that takes what the pages of `site` send."""
+    config = folder / "trackway.yml"
+    config.write_text(
+        f"data: {folder}/data\nlisten: 127.0.0.1:0\ncollect: {{listen_metrics: '127.0.0.1:0'}}\n"
+        f"log: sqlite:///{folder}/log\nsecret: for-tests\n"
+        f"sources: {{shop: {{browser_key: wk_shop, origins: ['{site}']}}}}\n"
+    )
+    return config

@@ -13,7 +13,7 @@ from collector.settings import DEFAULT_CONSENT_RULES
 from collector.tcf import read_tcf
 from tests.collector.test_tcf import MADE
 from tests.tracker.conftest import Open
-from tests.tracker.layers import GTAG, line, shown, table
+from tests.tracker.layers import GTAG, config_for, line, shown, table
 from tests.tracker.recorder import Recorder
 from tests.tracker.waiting import wait_until
 from tests.trackway.processes import collecting, stored
@@ -312,12 +312,7 @@ def test_with_shop_beside_it_the_purchase_goes_out_by_the_platforms_choice(cmp: 
 def test_the_pages_line_and_calls_are_consent_in_a_collector(
     tmp_path: Path, context: BrowserContext, recorder: Recorder
 ) -> None:
-    config = tmp_path / "trackway.yml"
-    config.write_text(
-        f"data: {tmp_path}/data\nlisten: 127.0.0.1:0\ncollect: {{listen_metrics: '127.0.0.1:0'}}\n"
-        f"log: sqlite:///{tmp_path}/log\nsecret: for-tests\n"
-        f"sources: {{shop: {{browser_key: wk_shop, origins: ['{recorder.url}']}}}}\n"
-    )
+    config = config_for(recorder.url, tmp_path)
     with collecting(config) as url:
         tag = line("cmp.md").replace('"/tw/', f'"{url}/tw/')
         recorder.pages["/"] = f"<!doctype html><title>Page</title><script>{GTAG}{shown('cmp.md')[0]}</script>{tag}"

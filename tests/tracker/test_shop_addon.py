@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.tracker.conftest import GRANTED, Note, Open
-from tests.tracker.layers import GTAG, TAG_MANAGER, line, shown, table
+from tests.tracker.layers import GTAG, TAG_MANAGER, config_for, line, shown, table
 from tests.tracker.recorder import Recorder
 from tests.tracker.waiting import wait_until
 from tests.trackway.processes import collecting, stored
@@ -315,12 +315,7 @@ def test_before_consent_the_purchase_waits(shop: Open, recorder: Recorder) -> No
 def test_what_the_docs_show_is_one_buy_with_three_items_in_a_collector(
     tmp_path: Path, context: BrowserContext, recorder: Recorder
 ) -> None:
-    config = tmp_path / "trackway.yml"
-    config.write_text(
-        f"data: {tmp_path}/data\nlisten: 127.0.0.1:0\ncollect: {{listen_metrics: '127.0.0.1:0'}}\n"
-        f"log: sqlite:///{tmp_path}/log\nsecret: for-tests\n"
-        f"sources: {{shop: {{browser_key: wk_shop, origins: ['{recorder.url}']}}}}\n"
-    )
+    config = config_for(recorder.url, tmp_path)
     purchase, added = shown("shop.md")
     with collecting(config) as url:
         # From a collector, as the docs have it, but on another host than the page.
