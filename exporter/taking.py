@@ -43,10 +43,12 @@ _MISSING_PROFILES: Final = (
     " SELECT id, kind, value, :revision, 0, 0, NULL FROM {name}.profile AS anew WHERE body IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM profile AS live WHERE live.id = anew.id)"
 )
+# A row of a profile that had the session before has an older revision.
 _MISSING_SESSIONS: Final = (
     "INSERT INTO session (id, profile_id, revision, digest, start, due, body)"
     " SELECT id, profile_id, :revision, 0, start, NULL, NULL FROM {name}.session AS anew WHERE body IS NOT NULL"
-    " AND NOT EXISTS (SELECT 1 FROM session AS live WHERE live.id = anew.id)"
+    " AND NOT EXISTS (SELECT 1 FROM session AS live WHERE live.id = anew.id"
+    " AND (live.body IS NOT NULL OR live.profile_id = anew.profile_id))"
 )
 
 
