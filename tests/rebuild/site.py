@@ -18,8 +18,7 @@ from exporter.compare import Difference
 from exporter.rebuild import compare, rebuild
 from exporter.rules import Rules
 from exporter.settings import ExporterSettings
-from exporter.store import open_store
-from tests.store.folding import NOW, Shelf
+from tests.store.folding import Shelf, shelf_of
 from tests.store.test_profiles import agree
 
 
@@ -102,12 +101,8 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def site_of(settings: ExporterSettings, seed: int = 1) -> AsyncIterator[Site]:
-    store = await open_store(settings)
-    try:
-        await store.migrate()
-        yield Site(Shelf(store, settings, settings.rules, now=NOW), random.Random(seed))
-    finally:
-        await store.close()
+    async with shelf_of(settings, settings.rules) as shelf:
+        yield Site(shelf, random.Random(seed))
 
 
 def with_rules(settings: ExporterSettings, rules: Rules) -> ExporterSettings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import random
 
@@ -12,10 +11,9 @@ from hypothesis import strategies as st
 from eventlog.event import Event
 from exporter.rules import Rules
 from exporter.settings import ExporterSettings
-from exporter.store import open_store
 from tests.rebuild.site import Site, with_rules
 from tests.rules import strategies
-from tests.store.folding import Shelf
+from tests.store.folding import shelf_of_examples
 
 
 def check_random_sites(made: ExporterSettings, examples: int) -> None:
@@ -36,18 +34,11 @@ def check_random_sites(made: ExporterSettings, examples: int) -> None:
             assert await site.rebuild() == []
             await site.agree()
 
-        loop.run_until_complete(scenario())
+        run(scenario())
 
     numbers = itertools.count()
-    loop = asyncio.new_event_loop()
-    store = loop.run_until_complete(open_store(made))
-    loop.run_until_complete(store.migrate())
-    shelf = Shelf(store, made, made.rules)
-    try:
+    with shelf_of_examples(made) as (shelf, run):
         check()
-    finally:
-        loop.run_until_complete(store.close())
-        loop.close()
 
 
 def test_a_store_made_anew_is_the_same(made: ExporterSettings) -> None:

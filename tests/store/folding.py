@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +25,9 @@ from exporter.outgoing import decode
 from exporter.profile import Setting
 from exporter.rules import Rules
 from exporter.settings import ExporterSettings
-from exporter.store import Store
+from exporter.store import Store, open_store
 from exporter.tables import METADATA
-from tests.rules.events import DAY, START
+from tests.rules.events import DAY, RULES, START
 
 NOW = START + 30 * DAY
 PREFIX = "trackway."
@@ -98,19 +99,42 @@ class Shelf:
             return [record for (body,) in rows for record in decode(body, 0)]
 
 
-def spread(events: Sequence[Event], chance: random.Random) -> list[list[Record]]:
-    """The events as batches of records, in any order, over two partitions, some of them twice."""
-    copies = [*events, *(one for one in events if chance.random() < 0.2)]
+@contextlib.asynccontextmanager
+async def shelf_of(made: ExporterSettings, rules: Rules = RULES) -> AsyncIterator[Shelf]:
+    """An open store."""
+    store = await open_store(made)
+    try:
+        await store.migrate()
+        yield Shelf(store, made, rules)
+    finally:
+        await store.close()
+
+
+@contextlib.contextmanager
+def shelf_of_examples(made: ExporterSettings) -> Iterator[tuple[Shelf, Callable[[Coroutine[Any, Any, None]], None]]]:
+    """One open store for the many examples of a test that is no coroutine, and what runs each of them to its end."""
+    with asyncio.Runner() as runner:
+        opened = contextlib.AsyncExitStack()
+        shelf = runner.run(opened.enter_async_context(shelf_of(made)))
+        try:
+            yield shelf, runner.run
+        finally:
+            runner.run(opened.aclose())
+
+
+def spread(bodies: Sequence[Event | dict[str, Any]], chance: random.Random) -> list[list[Record]]:
+    """Events, and what became none, as batches of records: in any order, over partitions of both topics, some twice."""
+    copies = [*bodies, *(one for one in bodies if chance.random() < 0.2)]
     chance.shuffle(copies)
-    offsets: Counter[int] = Counter()
+    offsets: Counter[Partition] = Counter()
     records = []
     for one in copies:
-        partition = chance.randrange(2)
-        records.append(record_of(one, partition, offsets[partition]))
-        offsets[partition] += 1
+        place = Partition(TOPIC if "kind" in one else REJECTED_NAME, chance.randrange(2))
+        records.append(record_of(one, place.number, offsets[place], place.topic))
+        offsets[place] += 1
     batches = []
     while records:
-        size = chance.randint(1, 5)
+        size = chance.randint(1, 9)
         batches.append(records[:size])
         records = records[size:]
     return batches
@@ -136,8 +160,3 @@ def readers_view(sent: Iterable[Outgoing]) -> tuple[dict[str, Any], dict[str, An
         {one: value for one, value in profiles.items() if value is not None},
         {one: value for one, value in sessions.items() if value["state"] != "deleted"},
     )
-
-
-def run(work: Any) -> Any:
-    """Run a coroutine to its end."""
-    return asyncio.run(work)

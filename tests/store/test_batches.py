@@ -18,8 +18,7 @@ from exporter.apply import Fenced, apply
 from exporter.lease import LeaseLost, take
 from exporter.settings import ExporterSettings
 from tests.rules.events import DAY, MINUTE, START, event
-from tests.store.folding import NOW, PREFIX, REJECTED_NAME, TOPIC, Shelf, record_of
-from tests.store.test_profiles import shelf_of
+from tests.store.folding import NOW, PREFIX, REJECTED_NAME, TOPIC, Shelf, record_of, shelf_of
 
 
 def test_a_second_record_of_an_identity_is_a_twin_wherever_it_stands(settings_of_store: ExporterSettings) -> None:

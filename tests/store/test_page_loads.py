@@ -14,17 +14,15 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from eventlog.event import MAX_SEQ
-from eventlog.log import Partition, Record
+from eventlog.log import Partition
 from eventlog.timestamps import DAY_MS, format_ms
 from exporter import clock
 from exporter.heard import MOST_EVENTS
 from exporter.lease import take
 from exporter.page_loads import BLOCK, browser_events
 from exporter.settings import ExporterSettings
-from exporter.store import open_store
-from tests.rules.events import RULES, START, event
-from tests.store.folding import NOW, REJECTED_NAME, TOPIC, Shelf, record_of
-from tests.store.test_profiles import shelf_of
+from tests.rules.events import START, event
+from tests.store.folding import NOW, REJECTED_NAME, TOPIC, Shelf, record_of, shelf_of, shelf_of_examples, spread
 
 BROWSER = {"p1": "Chrome", "p2": "Firefox", "p3": "Netscape"}
 Told = list[tuple[str, str, int, int]]
@@ -75,24 +73,6 @@ def naive(bodies: list[dict[str, Any]]) -> Told:
     return [(*key, made[key], arrived[key]) for key in sorted(made)]
 
 
-def spread(bodies: list[dict[str, Any]], chance: random.Random) -> list[list[Record]]:
-    """In any order, some twice, over partitions of both topics, in batches of any size."""
-    copies = [*bodies, *(one for one in bodies if chance.random() < 0.3)]
-    chance.shuffle(copies)
-    offsets: Counter[tuple[str, int]] = Counter()
-    records = []
-    for one in copies:
-        place = TOPIC if "kind" in one else REJECTED_NAME, chance.randrange(3)
-        records.append(record_of(one, place[1], offsets[place], place[0]))
-        offsets[place] += 1
-    batches = []
-    while records:
-        size = chance.randint(1, 9)
-        batches.append(records[:size])
-        records = records[size:]
-    return batches
-
-
 numbers = st.integers(1, 8) | st.sampled_from((62, 63, 64, 126, 127, 128, 500, MOST_EVENTS))
 bodies = st.lists(
     st.builds(
@@ -121,17 +101,10 @@ def test_any_order_copies_batches_and_partitions_give_the_same_numbers(settings_
                 await shelf.apply(batch)
             assert await told(shelf) == naive(bodies)
 
-        loop.run_until_complete(scenario())
+        run(scenario())
 
-    loop = asyncio.new_event_loop()
-    store = loop.run_until_complete(open_store(made))
-    loop.run_until_complete(store.migrate())
-    shelf = Shelf(store, made, RULES)
-    try:
+    with shelf_of_examples(made) as (shelf, run):
         check()
-    finally:
-        loop.run_until_complete(store.close())
-        loop.close()
 
 
 def test_losses_are_counted_by_source_browser_and_the_loads_beginning(settings_of_store: ExporterSettings) -> None:

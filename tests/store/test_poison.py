@@ -16,8 +16,8 @@ from exporter.aside import all_aside, try_again
 from exporter.poison import FEW, most_poison, store_batch
 from exporter.settings import ExporterSettings
 from tests.rules.events import event
-from tests.store.folding import PREFIX, REJECTED_NAME, TOPIC, Shelf, record_of
-from tests.store.test_profiles import agree, shelf_of
+from tests.store.folding import PREFIX, REJECTED_NAME, TOPIC, Shelf, record_of, shelf_of
+from tests.store.test_profiles import agree
 
 # JSON is read nested much deeper than it is written: an event may be, and what is kept of it, one level deeper, not.
 DEPTH = 252

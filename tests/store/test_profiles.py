@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -18,20 +16,9 @@ from exporter.marks import Mark
 from exporter.member import member_of
 from exporter.rules import Rules
 from exporter.settings import ExporterSettings
-from exporter.store import open_store
 from tests.rules import strategies
 from tests.rules.events import DAY, RULES, buy, event, profiles_of
-from tests.store.folding import NOW, Shelf, readers_view, record_of, spread
-
-
-@contextlib.asynccontextmanager
-async def shelf_of(made: ExporterSettings, rules: Rules = RULES) -> AsyncIterator[Shelf]:
-    store = await open_store(made)
-    try:
-        await store.migrate()
-        yield Shelf(store, made, rules)
-    finally:
-        await store.close()
+from tests.store.folding import NOW, Shelf, readers_view, record_of, shelf_of, shelf_of_examples, spread
 
 
 async def agree(shelf: Shelf, events: list[Event]) -> None:
@@ -72,17 +59,10 @@ def test_any_order_and_any_batches_give_what_the_rules_give(settings_of_store: E
             accepted = sum(member_of(one, rules).visitor_key is not None for one in events)
             assert (shelf.counts["accepted"], shelf.counts["unattributed"]) == (accepted, len(events) - accepted)
 
-        loop.run_until_complete(scenario())
+        run(scenario())
 
-    loop = asyncio.new_event_loop()
-    store = loop.run_until_complete(open_store(made))
-    loop.run_until_complete(store.migrate())
-    shelf = Shelf(store, made, RULES)
-    try:
+    with shelf_of_examples(made) as (shelf, run):
         check()
-    finally:
-        loop.run_until_complete(store.close())
-        loop.close()
 
 
 def test_a_login_moves_the_sessions_before_it_and_readers_follow(settings_of_store: ExporterSettings) -> None:
