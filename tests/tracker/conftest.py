@@ -11,14 +11,10 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browsers import BROWSERS
 from tests.tracker.browsers import ONE_BROWSER
+from tests.tracker.clocks import QUICK
 from tests.tracker.recorder import Recorder
 from tests.tracker.watch import Watch, watched
 
-# A batch waits 50 ms instead of a second, where a test is about what happens and not about when.
-QUICK = """
-  const wait = window.setTimeout;
-  window.setTimeout = (action, ms = 0, ...values) => wait(action, ms > 900 && ms <= 1000 ? 50 : ms, ...values);
-"""
 GRANTED = 'data-consent="granted"'
 
 Open = Callable[..., Page]

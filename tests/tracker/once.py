@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from playwright.sync_api import Page
 
-from tests.tracker.recorder import Recorder
+from tests.tracker.recorder import Recorder, name_of
 from tests.tracker.waiting import wait_until
 
 _SHOW = """(hidden) => {
@@ -22,8 +22,18 @@ def arrived_once(recorder: Recorder, names: Iterable[str], resent: int = 0) -> N
     wanted = Counter(names)
     recorder.wait(lambda: not wanted - Counter(recorder.names), 20)
     found = Counter(recorder.names)
-    assert {name: found[name] for name in wanted} == dict(wanted)
-    assert recorder.resent <= resent, f"{recorder.resent} events came again, {resent} may"
+    assert {name: found[name] for name in wanted} == dict(wanted), bodies(recorder)
+    assert recorder.resent <= resent, f"{recorder.resent} events came again, {resent} may: {bodies(recorder)}"
+
+
+def bodies(recorder: Recorder) -> str:
+    """Every body that came: seconds since the first, `ack` where its page was being left, its events with their ids."""
+    begun = recorder.tries[0].at if recorder.tries else 0
+    return "\n".join(
+        f"{one.at - begun:.2f}{' ack' if 'ack' in one.sent else ''} "
+        + ", ".join(f"{name_of(event)} {event['messageId']}" for event in one.sent["batch"])
+        for one in recorder.tries
+    )
 
 
 def ready(page: Page) -> None:
@@ -32,7 +42,8 @@ def ready(page: Page) -> None:
 
 
 def answered(page: Page) -> None:
-    """Until every event of the page so far has its answer."""
+    """Until every event of the page so far has its answer; its batch goes at once."""
+    page.evaluate("void trackway.flush()")
     wait_until(page, "trackway.status().then(({queued}) => !queued)")
 
 

@@ -46,8 +46,7 @@ def recorder() -> Iterator[Recorder]:
 
 def told(recorder: Recorder, page: Page) -> list[tuple[str, dict[str, Any]]]:
     """All events but views and choices, in their order, once everything has arrived."""
-    page.evaluate("trackway.track('last')")
-    page.evaluate("trackway.flush()")
+    page.evaluate("void trackway.track('last'); trackway.flush()")
     recorder.wait(lambda: recorder.named("last"))
     events = [(event.get("event") or event["type"], event.get("properties", {})) for event in recorder.events]
     return [one for one in events if one[0] not in ("page", "consent", "last")]

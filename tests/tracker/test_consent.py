@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from playwright.sync_api import BrowserContext
 
+from tests.tracker.clocks import hurried
 from tests.tracker.conftest import Open
 from tests.tracker.durable import Durable
 from tests.tracker.once import ready
@@ -190,8 +191,9 @@ def test_a_choice_made_before_the_script_came_is_the_first_thing_it_does(open_pa
 
 
 def test_a_withdrawal_with_a_request_in_flight_leaves_nothing_to_send_again(
-    open_page: Open, recorder: Recorder
+    context: BrowserContext, open_page: Open, recorder: Recorder
 ) -> None:
+    context.add_init_script(hurried(10))
     page = open_page()
     page.evaluate("trackway('consent', 'granted')")
     recorder.wait(lambda: "consent" in recorder.names)

@@ -15,6 +15,7 @@ from tests.tracker.waiting import wait_until
 from tests.trackway.processes import collecting, stored
 
 pytestmark = pytest.mark.browser
+quick = pytest.mark.usefixtures("quick")
 
 ITEM = {"item_id": "T-1", "item_name": "Tent 🏕", "price": 199.9, "quantity": 1}
 PUSH = "([event, ecommerce]) => { dataLayer.push({event, ecommerce}) }"
@@ -37,6 +38,7 @@ def told(recorder: Recorder) -> list[tuple[str, dict[str, Any]]]:
     return [(event["event"], event["properties"]) for event in recorder.events if event.get("event") in SHOP]
 
 
+@quick
 def test_the_history_and_what_is_pushed_later_each_once(shop: Open, recorder: Recorder) -> None:
     page = shop(head=f"{GTAG} dataLayer.push({{event: 'view_item', ecommerce: {{items: [{{item_id: 'T-1'}}]}}}})")
     recorder.wait(lambda: told(recorder))
@@ -56,6 +58,7 @@ def test_the_history_and_what_is_pushed_later_each_once(shop: Open, recorder: Re
 
 
 @pytest.mark.parametrize("way", ["Tag Manager", "gtag"])
+@quick
 def test_every_name_of_the_page_is_what_the_page_says(way: str, shop: Open, recorder: Recorder) -> None:
     push = PUSH if way == "Tag Manager" else "([event, told]) => gtag('event', event, told)"
     page = shop()
@@ -78,6 +81,7 @@ def test_every_name_of_the_page_is_what_the_page_says(way: str, shop: Open, reco
     assert {properties.get("order_id") for name, properties in told(recorder) if name in ("buy", "return")} == {7}
 
 
+@quick
 def test_tag_manager_and_the_array_are_as_they_would_be_without_us(shop: Open, recorder: Recorder) -> None:
     """The same page with the add-on and without: the same array, entries and `push`, and Tag Manager hears the same."""
     script = """
@@ -111,6 +115,7 @@ def test_tag_manager_and_the_array_are_as_they_would_be_without_us(shop: Open, r
     assert [name for name, _ in told(recorder)] == ["visit", "buy", "basket"]
 
 
+@quick
 def test_what_tag_manager_drops_and_what_a_page_begins_anew(shop: Open, recorder: Recorder) -> None:
     page = shop(head=GTAG + TAG_MANAGER)
     # The array is full, and each push moves all entries.
@@ -138,6 +143,7 @@ def test_what_tag_manager_drops_and_what_a_page_begins_anew(shop: Open, recorder
     assert seen == ["full-0", "full-1", "full-2", "twice", "twice", "twice", "copied"]
 
 
+@quick
 def test_an_event_without_its_products_has_those_pushed_last(shop: Open, recorder: Recorder) -> None:
     page = shop()
     page.evaluate("""() => {
@@ -160,6 +166,7 @@ def test_an_event_without_its_products_has_those_pushed_last(shop: Open, recorde
     ]
 
 
+@quick
 def test_what_the_layer_knows_of_the_person_stays_there(shop: Open, recorder: Recorder) -> None:
     page = shop()
     page.evaluate("""() => {
@@ -181,6 +188,7 @@ def test_what_the_layer_knows_of_the_person_stays_there(shop: Open, recorder: Re
     "before",
     ["", "window.dataLayer = {push() {}, length: 3}", "window.dataLayer = null", "window.dataLayer = 'text'"],
 )
+@quick
 def test_whatever_stands_in_the_layer_nothing_is_thrown(before: str, shop: Open, recorder: Recorder) -> None:
     page = shop(head=before)
     page.evaluate("""() => {
@@ -231,8 +239,11 @@ def test_how_late_a_push_is_seen(way: str, shop: Open, recorder: Recorder, note:
     for at in range(1, times + 1):
         page.wait_for_timeout(1500)
         page.click("h1")
-        page.wait_for_timeout(2500)
-        assert page.evaluate("late.length") == (at if limit else 0)
+        if limit:
+            wait_until(page, f"late.length === {at}", 5)
+        else:
+            page.wait_for_timeout(2500)
+            assert page.evaluate("late") == []
     if limit:
         late = page.evaluate("late")
         note(f"after {way} a push is seen {late} ms later")
@@ -243,6 +254,7 @@ def test_how_late_a_push_is_seen(way: str, shop: Open, recorder: Recorder, note:
 
 
 @pytest.mark.parametrize("has_navigation", [True, False])
+@quick
 def test_a_push_in_the_task_that_leaves_the_page_is_seen(
     has_navigation: bool, context: BrowserContext, shop: Open, recorder: Recorder
 ) -> None:
@@ -267,12 +279,13 @@ def test_an_idle_page_has_no_timer(context: BrowserContext, shop: Open, recorder
       }
     """)
     page = shop()
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(1500)
     before = page.evaluate("timers")
     page.wait_for_timeout(3000)
     assert page.evaluate("timers") == before
 
 
+@quick
 def test_a_push_belongs_to_the_view_it_was_pushed_in(shop: Open, recorder: Recorder) -> None:
     page = shop()
     page.evaluate("""() => { document.body.onclick = () => {
@@ -289,6 +302,7 @@ def test_a_push_belongs_to_the_view_it_was_pushed_in(shop: Open, recorder: Recor
     assert addresses == [recorder.url + "/", recorder.url + "/product"]
 
 
+@quick
 def test_another_array_and_a_tag_that_stands_twice(shop: Open, recorder: Recorder) -> None:
     recorder.attributes = f'{GRANTED} data-shop="shopLayer"'
     recorder.body = f"<h1>Page</h1>{recorder.tag()}"
@@ -301,6 +315,7 @@ def test_another_array_and_a_tag_that_stands_twice(shop: Open, recorder: Recorde
     assert told(recorder) == [("visit", {"items": [{"item_id": "ours"}]})]
 
 
+@quick
 def test_before_consent_the_purchase_waits(shop: Open, recorder: Recorder) -> None:
     recorder.attributes = 'data-consent="required"'
     page = shop(head=f"{GTAG} gtag('event', 'purchase', {{transaction_id: 'A-1', items: [{{item_id: 'T-1'}}]}})")

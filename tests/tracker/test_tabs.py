@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from playwright.sync_api import BrowserContext
 
+from tests.tracker.clocks import hurried
 from tests.tracker.conftest import GRANTED, Note, Open
 from tests.tracker.once import answered, arrived_once, nothing_waits, ready, show
 from tests.tracker.recorder import Recorder, script
@@ -60,6 +61,7 @@ def test_what_a_living_page_works_on_is_left_to_it(open_page: Open, recorder: Re
 def test_what_a_living_page_has_given_up_is_brought_by_another_and_counts_once(
     context: BrowserContext, open_page: Open, collector: Recorder
 ) -> None:
+    context.add_init_script(hurried(10))
     owner = open_page("/owner")
     answered(owner)
     collector.stop()
@@ -80,6 +82,7 @@ def test_what_a_living_page_has_given_up_is_brought_by_another_and_counts_once(
 def test_a_page_that_stays_takes_over_what_many_left_one_after_the_other(
     context: BrowserContext, open_page: Open, collector: Recorder
 ) -> None:
+    context.add_init_script(hurried(5))
     collector.stop()
     for at in range(8):
         left = open_page(f"/left/{at}")
@@ -96,6 +99,7 @@ def test_two_versions_on_one_origin_bring_each_others_events(
     context: BrowserContext, open_page: Open, recorder: Recorder, collector: Recorder
 ) -> None:
     """Another version may write what this one cannot read: that is left alone or dropped, and disturbs nothing."""
+    context.add_init_script(hurried(5))
     collector.stop()
     other = open_page("/first")
     version = other.evaluate("trackway.version")

@@ -55,7 +55,7 @@ class Watch:
 
     def check(self, context: BrowserContext, origin: str) -> None:
         """At the end of a test: no problems, and in the browser only what the tracker may keep there."""
-        page = context.new_page()
+        page = context.pages[-1] if context.pages else context.new_page()
         page.route("**/nothing", lambda route: route.fulfill(body="<title>Nothing</title>", content_type="text/html"))
         page.goto(f"{origin}/nothing")
         kept: dict[str, Any] = page.evaluate(_KEPT)
