@@ -24,10 +24,14 @@ BLOCK: Final = 63
 
 _ADD: Final = (
     "INSERT INTO page_load (load, block, source, browser, first, bits)"
-    " VALUES ({}) ON CONFLICT (load, block) DO UPDATE SET"
+    " {} ON CONFLICT (load, block) DO UPDATE SET"
     " bits = page_load.bits | excluded.bits,"
     " first = CASE WHEN excluded.first < page_load.first THEN excluded.first ELSE page_load.first END,"
     " browser = CASE WHEN excluded.browser < page_load.browser THEN excluded.browser ELSE page_load.browser END"
+)
+_A_ROW: Final = "VALUES (?, ?, ?, ?, ?, ?)"
+_COLUMNS: Final = (
+    "SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])"
 )
 # Of each row: how many blocks before it did not arrive at all, and whether there are any after it, so that the whole of
 # it was made. Rows that agree in all of that are counted together: nearly all loads are short and lack nothing.
@@ -86,8 +90,12 @@ async def add_loads(connection: AsyncConnection, folded: Iterable[Folded]) -> No
     if found:
         # Two processes that add to the same loads at once then meet in one order, and one waits for the other.
         rows = [tuple(found[key]) for key in sorted(found)]
-        marks = "?, ?, ?, ?, ?, ?" if connection.dialect.name == "sqlite" else "$1, $2, $3, $4, $5, $6"
-        await connection.exec_driver_sql(_ADD.format(marks), rows)
+        if connection.dialect.name == "sqlite":
+            await connection.exec_driver_sql(_ADD.format(_A_ROW), rows)
+        else:
+            # A statement for all of them costs the server half of what one for each does.
+            columns = tuple(map(list, zip(*rows, strict=True)))
+            await connection.exec_driver_sql(_ADD.format(_COLUMNS), columns)
 
 
 async def browser_events(store: Store, start: int, end: int, source: str | None = None) -> list[BrowserEvents]:
