@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, WebError
+from playwright.sync_api import Error as PlaywrightError
 
 # What a browser itself notes of an answer that a test has arranged: a status, or no connection.
 _ARRANGED: Final = re.compile(r"Failed to load resource|CORS request did not succeed")
@@ -55,9 +56,15 @@ class Watch:
 
     def check(self, context: BrowserContext, origin: str) -> None:
         """At the end of a test: no problems, and in the browser only what the tracker may keep there."""
-        page = context.pages[-1] if context.pages else context.new_page()
-        page.route("**/nothing", lambda route: route.fulfill(body="<title>Nothing</title>", content_type="text/html"))
-        page.goto(f"{origin}/nothing")
+        nothing = "<!doctype html><title>Nothing</title>"
+        context.route("**/nothing", lambda route: route.fulfill(body=nothing, content_type="text/html"))
+        try:
+            # A tab of the test's is cheaper than one more, and has its session's storage.
+            page = context.pages[-1] if context.pages else context.new_page()
+            page.goto(f"{origin}/nothing")
+        except PlaywrightError:  # it was on its way elsewhere
+            page = context.new_page()
+            page.goto(f"{origin}/nothing")
         kept: dict[str, Any] = page.evaluate(_KEPT)
         strangers = [f"{where}: {key}" for where, keys in kept.items() for key in keys if not allowed(where, key)]
         for cookie in context.cookies():
