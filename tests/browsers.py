@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Literal
 
-from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.services import find_chromium, find_firefox
 
@@ -27,3 +28,32 @@ def launch(playwright: Playwright, name: BrowserName, *for_chromium: str) -> Bro
         args=[*CHROMIUM_ARGUMENTS, *for_chromium],
         ignore_default_args=["--disable-back-forward-cache"],
     )
+
+
+class Launched:
+    """Browsers that stay from module to module, because launching one takes longer than most tests do.
+
+    Playwright's event loop runs as long as they do: whoever wants one of their own closes them first.
+    """
+
+    def __init__(self) -> None:
+        self._playwright: Playwright | None = None
+        self._browsers: dict[tuple[str, ...], Browser] = {}
+        self.module: Path | None = None  # that used them last
+
+    def browser(self, name: BrowserName, *for_chromium: str) -> Browser:
+        """The one that was launched so before, if it still runs. Raises MissingService."""
+        if not self._playwright:
+            self._playwright = sync_playwright().start()
+        found = self._browsers.get((name, *for_chromium))
+        if not found or not found.is_connected():
+            found = self._browsers[name, *for_chromium] = launch(self._playwright, name, *for_chromium)
+        return found
+
+    def close(self) -> None:
+        if self._playwright:
+            for browser in self._browsers.values():
+                browser.close()
+            self._playwright.stop()
+        self._playwright = None
+        self._browsers = {}

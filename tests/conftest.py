@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.browsers import launch
+from tests.browsers import Launched
 from tests.services import Kafka, Postgres, find_chromium, start_kafka, start_postgres
 
 # How long an example takes says something of the machine only.
@@ -47,10 +47,27 @@ def chromium() -> str:
     return find_chromium()
 
 
+_LAUNCHED = Launched()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A module without them closes the browsers of the modules before it."""
+    if "launched" in getattr(item, "fixturenames", ()):
+        _LAUNCHED.module = item.path
+    elif item.path != _LAUNCHED.module:
+        _LAUNCHED.close()
+
+
+def pytest_sessionfinish() -> None:
+    _LAUNCHED.close()
+
+
+@pytest.fixture(scope="session")
+def launched() -> Launched:
+    return _LAUNCHED
+
+
 @pytest.fixture(scope="module")
-def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """A browser a module: Chromium, or the one named by the test's parameter (see tests/tracker/conftest.py)."""
-    with sync_playwright() as playwright:
-        browser = launch(playwright, getattr(request, "param", "chromium"))
-        yield browser
-        browser.close()
+def browser(request: pytest.FixtureRequest, launched: Launched) -> Browser:
+    """Chromium, or the browser named by the test's parameter (see tests/tracker/conftest.py)."""
+    return launched.browser(getattr(request, "param", "chromium"))

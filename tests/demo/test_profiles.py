@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.browsers import launch
+from tests.browsers import Launched
 from tests.demo.serving import RAPTOR
 from tests.demo.walk import AGENT, IBEXA, NOT_DRIVEN, PLAIN, SINGLE_PAGE, Walk, walk_through
 from tests.end_to_end.installation import Installation, embedded, eventually
@@ -19,11 +18,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.browsers, pytest.mark.timeout(300
 
 
 @pytest.fixture(scope="module")
-def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launch(playwright, request.param, f"--user-agent={AGENT}")
-        yield browser
-        browser.close()
+def browser(request: pytest.FixtureRequest, launched: Launched) -> Browser:
+    return launched.browser(request.param, f"--user-agent={AGENT}")
 
 
 def test_each_form_ends_in_one_profile_with_the_purchase(browser: Browser, tmp_path: Path) -> None:
