@@ -1,11 +1,11 @@
-"""The first-party cookies: read, adopt, renew, expire. The visitor's is `<anonymous id>.<day it was set>`; the other
-one names the batches that have arrived lately. And who a visitor is where none is wanted."""
+"""The first-party cookies: read, adopt, renew, expire. The visitor's is `<anonymous id>.<day it was set>`; the others
+name batches that have arrived lately. And who a visitor is where none is wanted."""
 
 from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -17,10 +17,12 @@ _SECONDS_A_DAY: Final = 86_400
 # What base64 and addresses are made of, and cookies may hold as it is.
 _PLAIN: Final = "+/=@:"
 # A page leaves a few batches behind, and the next one soon looks for them.
-_MAX_ACKS: Final = 4
 _ACK_SECONDS: Final = 600
+# For so long batches get the same of the cookies. Answers that overlap would else take each other's word away.
+_ACK_SLOT_MS: Final = 500
+_MAX_ACKS: Final = 4
 # With the visitor's cookie no more than 200 bytes: they go along with every request of the site.
-_MAX_ACK_CHARACTERS: Final = 140
+_MAX_ACK_CHARACTERS: Final = 40
 _ACK: Final = re.compile(r"[a-z0-9.-]{1,40}")
 
 
@@ -51,19 +53,16 @@ def read_ack(value: object) -> str:
     return value if isinstance(value, str) and _ACK.fullmatch(value) else ""
 
 
-def read_acks(header: str | None, cookie: Cookie) -> list[str]:
-    """The ids of batches that a Cookie header carries, as they came."""
-    stated = next((value for name, value in _pairs(header) if name == cookie.ack), "")
-    return [one for one in stated.split("~") if _ACK.fullmatch(one)]
-
-
-def set_ack(ids: Sequence[str], cookie: Cookie, secure: bool) -> str:
-    """A Set-Cookie value that tells pages of the newest of these batches, the last of which always is one."""
-    newest = list(dict.fromkeys(reversed(ids)))[:_MAX_ACKS]
+def set_ack(batch: str, header: str | None, cookie: Cookie, now: int, secure: bool) -> str:
+    """A Set-Cookie value that tells pages that this batch has arrived, and which did before, by the Cookie header that
+    came with it; `now` in ms. Cookies have to have such names."""
+    name = cookie.acks[now // _ACK_SLOT_MS % len(cookie.acks)]
+    stated = next((value for stated, value in _pairs(header) if stated == name), "")
+    earlier = [one for one in stated.split("~") if one != batch and _ACK.fullmatch(one)]
+    newest = [*earlier, batch][-_MAX_ACKS:]
     while len("~".join(newest)) > _MAX_ACK_CHARACTERS:
-        newest.pop()
-    value = "~".join(reversed(newest))
-    return _attributes(f"{cookie.ack}={value}; Max-Age={_ACK_SECONDS}", cookie, secure, "")
+        newest.pop(0)
+    return _attributes(f"{name}={'~'.join(newest)}; Max-Age={_ACK_SECONDS}", cookie, secure, "")
 
 
 def names_of(header: str | None) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from collector.identity import expire_cookie, is_due, keep_cookie, names_of, read_acks, set_ack, set_cookie
+from collector.identity import expire_cookie, is_due, keep_cookie, names_of, set_ack, set_cookie
 from collector.intake import Taken
 from collector.protocols.raptor_cookies import NAMES
 from collector.sent import OtherCookie
@@ -42,14 +42,14 @@ def setting_cookies(taken: Taken, asked: Asked, cookie: Cookie, now: int) -> lis
         lines += [keep_cookie(one.name, "", 0, cookie, asked.https) for one in asked.others]
     elif wanted:
         lines += [keep_cookie(*one, cookie, asked.https) for one in asked.others if one.seconds]
-    if asked.ack and cookie.ack and not all(one.reason in _UNWANTED for one in taken.receipts):
-        lines.append(set_ack([*read_acks(asked.header, cookie), asked.ack], cookie, asked.https))
+    if asked.ack and cookie.acks and not all(one.reason in _UNWANTED for one in taken.receipts):
+        lines.append(set_ack(asked.ack, asked.header, cookie, now, asked.https))
     return lines
 
 
 def _taken_away(asked: Asked, cookie: Cookie) -> list[str]:
     """Every cookie of ours that came along, and those the protocol would have kept."""
     came = names_of(asked.header)
-    names = dict.fromkeys(one for one in (cookie.name, cookie.ack, *NAMES) if one in came)
+    names = dict.fromkeys(one for one in (cookie.name, *cookie.acks, *NAMES) if one in came)
     names |= dict.fromkeys(one.name for one in asked.others)
     return [keep_cookie(name, "", 0, cookie, asked.https) for name in names]

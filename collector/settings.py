@@ -98,7 +98,7 @@ DEFAULT_CONSENT_RULES: Final = Source().consent_rules
 
 
 class Cookie(BaseModel):
-    """The first-party cookies: the one that holds the anonymous id, and the one that tells a page what has arrived."""
+    """The first-party cookies: the one that holds the anonymous id, and those that tell a page what has arrived."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -108,15 +108,21 @@ class Cookie(BaseModel):
     ack: str = Field(
         "tw_ack",
         pattern=r"^[A-Za-z0-9_-]{0,64}$",
-        description="The cookie, read by the tracker, that names what arrived while a page was left; it lives for ten "
-        "minutes. Empty: none, and the next page sends such events again, which count once.",
+        description="What the cookies' names begin with, read by the tracker, that name what arrived while a page was "
+        "left, for ten minutes: `tw_ack0` to `tw_ack2`. Empty: none, and the next page sends such events again, which "
+        "count once.",
     )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        if self.ack == self.name:
-            raise ValueError("cookie.ack and cookie.name are two cookies; give them two names")
+        if self.name in self.acks:
+            raise ValueError(f"cookie.name {self.name!r} is one of the names that cookie.ack makes; give it another")
         return self
+
+    @property
+    def acks(self) -> tuple[str, ...]:
+        """The names of the cookies that tell a page what has arrived: three, or none."""
+        return tuple(f"{self.ack}{slot}" for slot in range(3)) if self.ack else ()
 
 
 class Tracker(BaseModel):

@@ -9,14 +9,15 @@
  * @typedef {'accepted'|'duplicate'|'filtered'|'rejected'|'held'|'queued'} Status
  * @typedef {{id?: string, status: Status, reason?: string, path?: string}} Receipt
  */
+// In the order that is shortest after gzip.
 import { watchElements } from './core/elements.js';
 import { defaults, held, local, record, setDefaults, track } from './core/events.js';
-import { listen, on, plain, random, settings, tell } from './core/page.js';
-import { dropped, is, queue } from './core/queue.js';
-import { answerRaptor } from './core/raptor.js';
 import { leave, resume, send, stopped } from './core/sending.js';
 import { look, newView, view, watchViews } from './core/views.js';
+import { answerRaptor } from './core/raptor.js';
+import { listen, on, plain, random, settings, tell } from './core/page.js';
 import { anonymousId, become, choice, CONSENT, decide, IDENTITY, isCookieless, read, recall, userId } from './core/visitor.js';
+import { dropped, is, keep, queue } from './core/queue.js';
 
 /** What returns nothing has done its work here, without an event. */
 const commands = {
@@ -53,7 +54,7 @@ const commands = {
 export const start = (given) => {
   const page = /** @type {any} */ (window);
   const { prerendering, currentScript: tag } = /** @type {any} */ (document);
-  Object.assign(settings, tag?.dataset, given);
+  Object.assign(settings, given || tag?.dataset);
   const early = page[settings.name] || {};
   if (early.version) return early; // the tag stands twice on the page
   Object.assign(settings, early.config);
@@ -73,13 +74,13 @@ export const start = (given) => {
   };
   for (const name in commands) trackway[name] = trackway.bind(0, name);
   trackway.version = VERSION;
-  trackway.setting = (name, fallback) => settings[name] ?? fallback;
+  trackway.settings = settings;
   page[settings.name] = trackway;
   if ('debug' in settings) trackway('debug');
 
   ready = (async () => {
     const browser = /** @type {any} */ (navigator);
-    const objects = settings.respect && (browser.globalPrivacyControl || browser.doNotTrack == 1);
+    const objects = (/gpc/.test(settings.respect) && browser.globalPrivacyControl) || (/dnt/.test(settings.respect) && browser.doNotTrack == 1);
     // Add-ons in the same file listen by then. Where the browser objects everything waits, for ever.
     await ((objects || prerendering) && new Promise((done) => objects || listen({ prerenderingchange: done })));
     decide(read(CONSENT) || (settings.consent == 'granted' ? 'granted' : isCookieless() && { analytics: true }) || choice, {}, true);
@@ -90,9 +91,9 @@ export const start = (given) => {
     answerRaptor();
     listen({
       online: resume,
-      pagehide: leave,
+      pagehide: () => (leave(), queue[0] && keep(1)),
       visibilitychange: () => (document.hidden ? leave() : (watchViews(), resume())),
-      enableTracking: () => trackway('consent', 'granted'),
+      enableTracking: () => decide('granted'),
       storage: ({ key }) => {
         if (key == CONSENT) decide(read(key) || 'denied', {}, true);
         if (key == IDENTITY) recall(true);

@@ -94,6 +94,10 @@ class StatedConsent(TypedDict, total=False):
     method: Word
 
 
+# The number of a page load's event, as our own tracker counts them.
+Seq = Annotated[int, Field(strict=True, ge=0, le=MAX_SEQ)]
+
+
 class Context(TypedDict, total=False):
     """What is read of `context`: nothing in it is worth refusing an event for."""
 
@@ -108,7 +112,6 @@ class Context(TypedDict, total=False):
     locale: Word
     timezone: Word
     screen: OnErrorOmit[StatedScreen | Trimmed]
-    seq: OnErrorOmit[Annotated[int, Field(strict=True, ge=0, le=MAX_SEQ)]]
 
 
 class Message(TypedDict, total=False):
@@ -127,6 +130,7 @@ class Message(TypedDict, total=False):
     traits: Object | None
     properties: Object | None
     context: Context | None
+    seq: OnErrorOmit[Seq]
     channel: str | None
 
 
@@ -242,7 +246,7 @@ def read_message(value: Any, path: str, parsed: Parsed, kind: Kind | None) -> Se
         context = {**shared, **context}
     traits = stated.pop("traits", None) or context.get("traits") or {}
     times = stated.pop("originalTimestamp", None), stated.pop("timestamp", None)
-    server_side = stated.pop("channel", None) == "server"
+    server_side, seq = stated.pop("channel", None) == "server", stated.pop("seq", None)
     event: Event = {"name": meaning.name, **stated}  # type: ignore[typeddict-item]
     for name in _IDS:
         if name in stated and (text := text_of(stated[name])):
@@ -254,7 +258,7 @@ def read_message(value: Any, path: str, parsed: Parsed, kind: Kind | None) -> Se
         event.pop("previous_id", None)
     if parsed.path in _PIXELS:
         event["channel"] = "pixel"
-    choices = _read_context(event, context)
+    choices = _read_context(event, context, seq)
     if meaning.name == "consent":
         _read_evidence(event)
     if event["kind"] in ("page", "screen"):
@@ -277,7 +281,7 @@ def _meaning(kind: Kind, named: str | None) -> Meaning:
     return _PAGEVIEW if kind == "page" else Meaning(kind)
 
 
-def _read_context(event: Event, context: Context) -> Choices | None:
+def _read_context(event: Event, context: Context, seq: int | None) -> Choices | None:
     choices: Choices | None = None
     if page := context.get("page"):
         event["page"] = page
@@ -300,8 +304,8 @@ def _read_context(event: Event, context: Context) -> Choices | None:
         client["locale"] = context["locale"]
     if "timezone" in context:
         client["timezone"] = context["timezone"]
-    if "seq" in context:
-        client["seq"] = context["seq"]
+    if seq is not None:
+        client["seq"] = seq
     if screen := context.get("screen"):
         client["screen"] = screen if isinstance(screen, str) else f"{screen['width']}x{screen['height']}"
     if client:
@@ -363,14 +367,15 @@ def refused(error: Rejected, message: Any, parsed: Parsed) -> Refused:
     named, stated = word(message.get("event")), message.get("context")
     context: Context = {**shared, **_context(stated)} if isinstance(stated, dict) else shared
     name = _meaning("track", named).name if named else ""
-    return Refused(error, word(message.get("messageId")), name, *_consent_in(context), _numbered_in(context, parsed))
+    numbered = _numbered_in(message, context, parsed)
+    return Refused(error, word(message.get("messageId")), name, *_consent_in(context), numbered)
 
 
-def _numbered_in(context: Context, parsed: Parsed) -> Numbered | None:
-    page = context.get("page", {})
-    if parsed.protocol != "trackway" or "seq" not in context or "view_id" not in page:
+def _numbered_in(message: dict[str, Any], context: Context, parsed: Parsed) -> Numbered | None:
+    seq, page = message.get("seq"), context.get("page", {})
+    if parsed.protocol != "trackway" or "view_id" not in page or type(seq) is not int or not 0 <= seq <= MAX_SEQ:
         return None
-    return Numbered(page["view_id"], context["seq"])
+    return Numbered(page["view_id"], seq)
 
 
 def _consent_in(context: Context) -> tuple[Consent | None, Choices | None]:

@@ -53,6 +53,8 @@ def unwrap(request: Request) -> Parsed:
         parsed.is_anonymous = parsed.shared[COOKIELESS] = True
     if "library" not in parsed.shared and (version := word(body.get("version"))):
         parsed.shared["library"] = {"name": LIBRARY, "version": version}
+    if language := _preferred(request.header(b"accept-language")):
+        parsed.shared.setdefault("locale", language)
     if isinstance(stated := body.get("context"), dict):
         parsed.gpc, parsed.dnt = stated.get("gpc") is True, stated.get("dnt") is True
         if stated.get("webdriver") is True:
@@ -65,6 +67,11 @@ def unwrap(request: Request) -> Parsed:
     if request.settings.raptor.cookies and not parsed.is_anonymous:
         _keep_cookies(parsed, [parsed.messages[at] for at in calls], request)
     return parsed
+
+
+def _preferred(languages: str | None) -> str:
+    """The first of the languages that a browser accepts, as `de-CH,de;q=0.9`: the one it speaks."""
+    return (languages or "").partition(",")[0].partition(";")[0].strip(" *")
 
 
 def _is_nothing(screen: Any) -> bool:

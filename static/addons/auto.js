@@ -13,7 +13,7 @@ if (trackway && !trackway.auto) {
    * @param {string} word @param {object} [properties]
    */
   const tell = (word, properties) =>
-    trackway.setting('auto', '').match(word + '|^[^fl4h]*$') && trackway.track(word, properties);
+    trackway.settings.auto.match(word + '|^[^fl4h]*$') && trackway.track(word, properties);
 
   for (const type of ['auxclick', 'click', 'submit'])
     addEventListener(type, (/** @type {any} */ event) => {
@@ -46,12 +46,12 @@ if (trackway && !trackway.auto) {
     // The tag and the navigation, which is the first entry, speak of the page that was loaded.
     if (
       (/** @type {any} */ (document.querySelector(meta))?.content ??
-        (views++ || trackway.setting('status', /** @type {any} */ (performance.getEntries()[0]).responseStatus))) == 404
+        (views++ || (trackway.settings.status ?? /** @type {any} */ (performance.getEntries()[0]).responseStatus))) == 404
     )
       tell('404');
     const asked = new URLSearchParams(location.search);
     const query = asked.get(
-      trackway.setting('search', 'q s query search keyword').split(' ').find((/** @type {string} */ name) => asked.get(name)),
+      (trackway.settings.search ?? 'q s query search keyword').split(' ').find((/** @type {string} */ name) => asked.get(name)),
     );
     // Who searches for an e-mail address has entered personal data.
     if (query && query != before && !/@/.test(query)) tell('search', { query });

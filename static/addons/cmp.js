@@ -3,7 +3,7 @@
  */
 import { trackway, watch } from './layer.js';
 
-const methods = trackway.setting('cmp', 'tcf consent_mode');
+const methods = trackway.settings.cmp ?? 'tcf consent_mode';
 let isAwaited = methods.includes('tcf'); // the framework's interface
 let rules = false; // the framework: it is there, and does apply as far as is known
 /** Google's signals. @type {Record<string, boolean>} */

@@ -151,7 +151,7 @@ const open = () => {
     drawing = 0;
     title.textContent = `${held + queued} waiting, ${number(rows.filter(({ tone }) => tone === 'bad').length, 'problem')}`;
     const shown = {
-      Consent: trackway.setting('respect') && (globalPrivacyControl || doNotTrack == 1) ? 'the browser objects: everything waits' : consentWords(consent),
+      Consent: trackway.settings.respect && (globalPrivacyControl || doNotTrack == 1) ? 'the browser objects: everything waits' : consentWords(consent),
       Waiting: `${held} for consent, ${queued} for the collector`,
       Lost: dropped && `${dropped}: too many at once, too large or too old`,
       Visitor: anonymousId ? anonymousId + " (the collector's cookie wins)" : 'no id',
@@ -195,6 +195,6 @@ if (trackway && !trackway.overlay) {
     told[type]?.(detail);
     if (host) drawing ||= requestAnimationFrame(refresh);
   });
-  if (trackway.setting('debug') != null) open();
+  if (trackway.settings.debug != null) open();
 }
 export {};

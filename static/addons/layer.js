@@ -20,7 +20,7 @@ const DELAY = 200; // ms in which what a sign announces has mostly been pushed
  */
 export function watch(addon, take) {
   if (trackway[addon]) return;
-  const name = trackway.setting('shop', 'dataLayer');
+  const name = trackway.settings.shop ?? 'dataLayer';
   let next = 0;
   let timer = 0;
   /** @type {any} the entry before `next` */

@@ -1,7 +1,7 @@
 /** What elements say of themselves, as in `data-tw="basket" data-tw-price="9.90"`, and links that lead away. */
+import { clean } from './views.js';
 import { track } from './events.js';
 import { listen, settings } from './page.js';
-import { clean } from './views.js';
 
 export const watchElements = () => {
   const happened = (event) => {

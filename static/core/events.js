@@ -1,7 +1,7 @@
 /** From a call to a message in the queue, as far as the visitor has consented. */
 import { now, pageId, plain, settings, tell } from './page.js';
-import { admit, is, refused } from './queue.js';
 import { settle, view } from './views.js';
+import { admit, is, refused } from './queue.js';
 import { anonymousId, choice, granted, userId } from './visitor.js';
 
 const MAX_HELD = 50;
@@ -21,7 +21,7 @@ export const forget = () => (seq -= held.splice(0).length);
 /** The event with everything true at this moment: its time and page are not those of the sending. */
 export const stamp = (fields, options) => {
   seq++;
-  return plain({ messageId: options?.id || `${pageId}-${seq}`, timestamp: now(), userId, ...fields, context: { page: view, seq } });
+  return plain({ messageId: options?.id || `${pageId}-${seq}`, timestamp: now(), userId, ...fields, seq, context: { page: view } });
 };
 
 export const record = (fields, options) => {
@@ -34,7 +34,7 @@ export const record = (fields, options) => {
   event.properties &&= { ...defaults, ...event.properties };
   if (tell('before', event).includes(false)) {
     // A gap would be a loss; two events of one number would be one.
-    if (event.context.seq == seq) seq--;
+    if (event.seq == seq) seq--;
     return is('filtered', 'before');
   }
   tell('event', event);

@@ -28,7 +28,7 @@ export const listen = (wanted) => {
 };
 
 /** By a clock that nobody sets while the page lives. */
-export const now = () => new Date(performance.timeOrigin + performance.now());
+export const now = () => /** @type {any} */ (new Date(performance.timeOrigin + performance.now()));
 /** Random, of 96 bits: 30 digits at most. */
 export const random = () => crypto.getRandomValues(new Uint32Array(3)).join('');
 /** This load of the page. */

@@ -4,12 +4,13 @@
  * An event is the message as it is sent. Beside it stands what JSON leaves out, because it is a function: `done` takes
  * the receipt, `air` is there while a request has it. `ack` is the batch it left with, when the page was left.
  */
-import { guard, pageId, plain, settings, sizeOf, tell } from './page.js';
-import { failures, isTrusted, wake } from './sending.js';
+import { failures, isTrusted, retryAt, wake } from './sending.js';
 import { anonymousId, choice, granted, isCookieless, read, remove, sessionId, stored, write } from './visitor.js';
+import { guard, now, pageId, plain, settings, sizeOf, tell } from './page.js';
 
 const EVENTS = 200; // bounds of what waits, in memory and storage
 const BYTES = 8e4; // of one page, which leaves room for what others leave
+const ALL_BYTES = 1e5; // of all the site's pages
 const WEEK = 6048e5;
 const MAX_EVENT = 32768;
 const UNTOUCHED = 3000; // after so long another page may take over what this one has left
@@ -23,7 +24,7 @@ const ours = () => `tw.q.${settings.key}.`;
 const mine = () => ours() + pageId;
 /** The keys in storage of other pages, or of all of us. */
 export const keysOf = (start) => stored((storage) => Object.keys(storage).filter((name) => name.startsWith(start) && name != mine())) || [];
-export const unsent = () => queue.filter(({ air }) => !air);
+export const unsent = () => queue.filter((event) => !event.air);
 /** Not made to wait, and the last to be given up. */
 const isCommerce = ({ event }) => /^(basket|buy)$/.test(event);
 /** Tell what became of an event; `queued` is not the end of it. */
@@ -46,30 +47,36 @@ export const admit = (event) =>
     if (sizeOf(event) > MAX_EVENT) return finish(event, refused('too_large'));
     queue.push(event);
     keep();
+    if (sizeOf([queue, keysOf(ours()).map(read)]) > ALL_BYTES) adopt(true);
     wake(unsent()[19] || sizeOf(unsent()) > 16384 || isCommerce(event) ? 0 : 1000);
   });
 
-/** Keep the queue in bounds and copy it. */
-export const keep = () => {
+/** Keep the queue in bounds and copy it; others may take over the copy 3 s after the page has `left`, or after its next try. */
+export const keep = (left) => {
   while (queue[EVENTS] || sizeOf(queue) > BYTES) finish(queue.find((event) => !isCommerce(event)) || queue[0], refused('too_many'));
   if (failures > 2) queue.forEach((event) => finish(event, is('queued', 'unreachable')));
-  if (queue[0] && granted()) write(mine(), { at: Date.now(), events: plain(queue.filter(({ ack }) => !ack || !isTrusted)) });
+  if (queue[0] && granted()) write(mine(), { at: +now() + (left || Math.max(0, retryAt - performance.now())), events: plain(queue.filter(({ ack }) => !ack || !isTrusted)) });
   else remove(mine());
 };
 
-/** Take over what earlier pages left and nobody has answered for, with the same ids: copied first, then deleted. */
-export const adopt = () => {
+/**
+ * Take over what earlier pages left and nobody has answered for, with the same ids: copied first, then deleted. From pages
+ * that may still bring it themselves only if it `must` be, because all of it together is too much.
+ */
+export const adopt = (must) => {
+  /** @type {any} */
   let again;
   const free = keysOf(ours()).filter((name) => !guard(() => {
     const { at, events } = read(name);
     const left = events.filter(({ ack }) => !document.cookie.includes(ack || '\n'));
-    // Touched just now.
-    if (left[0] && Math.abs(Date.now() - at) < UNTOUCHED) return (again = true);
-    queue = [...left.filter(({ timestamp }) => Date.now() - Date.parse(timestamp) < WEEK || !++dropped), ...queue];
+    const wait = at + UNTOUCHED - now();
+    // Longer than a page waits for its next try: its clock was another.
+    if (!must && left[0] && wait > 0 && wait < 6e4) return (again = wait);
+    queue = [...left.filter(({ timestamp }) => now() - Date.parse(timestamp) < WEEK || !++dropped), ...queue];
   }));
   keep();
   free.forEach(remove);
   wake(0);
   // Tabs that were reloaded together do not all wake at once.
-  if (again) setTimeout(() => granted() && adopt(), UNTOUCHED + Math.random() * 1000);
+  if (again) setTimeout(() => granted() && adopt(), again + Math.random() * 1000);
 };

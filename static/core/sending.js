@@ -1,11 +1,12 @@
 /** Batches on their way: one request at a time, again after failures, and everything at once when the page is left. */
-import { guard, json, now, plain, random, settings, sizeOf, tell } from './page.js';
-import { finish, is, keep, queue, unsent } from './queue.js';
 import { isCookieless } from './visitor.js';
 import { settle } from './views.js';
+import { finish, is, keep, queue, unsent } from './queue.js';
+import { guard, json, now, plain, random, settings, sizeOf, tell } from './page.js';
 
-export const EVENTS = 20; // a batch
-export const BYTES = 16384;
+const EVENTS = 20; // a batch
+const BYTES = 16384;
+const TIMEOUT = 1e4;
 const IN_FLIGHT = 6e4; // browsers refuse keepalive bodies beyond 64 KiB, all scripts of the page together
 
 /** @type {any} */
@@ -13,7 +14,8 @@ let timer = 0;
 /** In a row. */
 export let failures = 0;
 let most = EVENTS; // one after a 413
-let retryAt = 0; // on performance.now()'s clock, which nobody sets
+/** Not before; also while a request is in the air. */
+export let retryAt = 0; // on performance.now()'s clock, which nobody sets
 /** Presumably blocked: until online, seen again, or the next page. */
 export let stopped = false;
 let air = 0; // bytes in flight
@@ -21,32 +23,32 @@ let air = 0; // bytes in flight
 export let isTrusted = false;
 
 export const wake = (delay) => {
-  if (stopped || !queue[0] || (timer && delay)) return;
+  if (!queue[0] || (timer && delay)) return;
   clearTimeout(timer);
   timer = setTimeout(send, Math.max(delay, retryAt - performance.now()));
 };
 
-const shared = ({ context }) => json({ ...context, seq: 0 });
+const shared = ({ context }) => json(context);
 /** What all events of a batch share stands once, in the batch's context. */
 const bodyOf = (batch, ack) =>
   json({
     version: VERSION, writeKey: settings.key, sentAt: now(), ack, cookieless: isCookieless(),
     context: {
-      locale: navigator.language, screen: screen.width + 'x' + screen.height,
+      screen: screen.width + 'x' + screen.height,
       timezone: /** @type {any} */ (window).Temporal?.Now.timeZoneId() || Intl.DateTimeFormat().resolvedOptions().timeZone, webdriver: navigator.webdriver, ...batch[0].context,
     },
-    batch: plain(batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: { seq: event.context?.seq } } : event))),
+    batch: plain(batch.map((event) => (shared(event) == shared(batch[0]) ? { ...event, context: undefined } : event))),
   });
 
 /** The next batch goes out, one at a time; or when the page is left `leaving` events, as far as they fit beside what is in flight. */
 export const send = async (leaving) => {
   leaving ? settle() : (timer = 0);
   if (stopped || (air && !leaving)) return;
-  if (performance.now() < retryAt) return wake(0);
+  if (!air && performance.now() < retryAt) return wake(0);
   const batch = unsent().slice(0, leaving || most);
   const room = leaving ? IN_FLIGHT - air : BYTES;
   while (batch[1] && sizeOf(batch) > room) batch.pop();
-  const ack = leaving && random();
+  const ack = leaving && random().slice(-9);
   const size = sizeOf(batch);
   if (!batch[0]) return;
   const body = bodyOf(batch, ack);
@@ -62,11 +64,12 @@ export const send = async (leaving) => {
     event.ack = ack;
   }
   air += size;
+  if (!leaving) retryAt = performance.now() + TIMEOUT;
   keep();
   try {
     // A text body is text/plain, which needs no preflight anywhere; that our cookies are SameSite keeps them to the site.
     const response = await fetch(settings.endpoint, {
-      method: 'POST', body, credentials: 'include', keepalive: true, signal: AbortSignal.timeout?.(10000),
+      method: 'POST', body, credentials: 'include', keepalive: true, signal: AbortSignal.timeout?.(TIMEOUT),
     });
     wait = /** @type {any} */ (response.headers.get('retry-after')) * 1000 || 0;
     status = response.status;
@@ -75,6 +78,7 @@ export const send = async (leaving) => {
     if (!status) beacon();
   }
   air -= size;
+  retryAt = 0;
   for (const event of batch) event.air = event.ack = undefined;
   const receipts = answer?.receipts;
   const reason = answer?.code || status || 'unreachable';
@@ -88,8 +92,7 @@ export const send = async (leaving) => {
   } else {
     // From 4 s up to a minute: the third try comes after an outage of ten seconds.
     wait = Math.max(wait, (1 + Math.random()) * 3e4 * (1 - 0.87 ** ++failures));
-    stopped = !status && failures > 2;
-    retryAt = performance.now() + wait;
+    (stopped = failures > 2 && !status) || (retryAt = performance.now() + wait);
     tell('retry', { reason, wait });
   }
   keep();
@@ -97,11 +100,7 @@ export const send = async (leaving) => {
 };
 
 export const resume = () => {
-  if (stopped) {
-    failures = 2;
-    retryAt = 0;
-    stopped = false;
-  }
+  stopped = false;
   wake(0);
 };
 export const leave = () => {

@@ -10,7 +10,7 @@ let place = '';
 let moving = 0; // the timer in which a burst of history calls and the new title settle
 
 /** What makes another page, as the site chose. */
-const here = () => location.href.split({ hash: '\n', query: '#' }[settings.spa] || /[?#]/)[0];
+const here = () => location.href.split(settings.spa == 'hash' ? '\n' : settings.spa == 'query' ? '#' : /[?#]/)[0];
 /** A URL with only the allowed parameters: addresses carry e-mails and tokens more often than one thinks. */
 export const clean = (url) => {
   const [, base, query, hash] = /** @type {any} */ (/([^?#]*)\??([^#]*)(.*)/.exec(url));

@@ -1,8 +1,8 @@
 /** Who the visitor is, in which session, and with which consent. */
+import { guard, json, now, plain, random, settings, tell } from './page.js';
 import { forget, held, stamp } from './events.js';
-import { guard, json, plain, random, settings, tell } from './page.js';
-import { admit, adopt, finish, is, keysOf, queue } from './queue.js';
 import { send } from './sending.js';
+import { admit, adopt, finish, is, keysOf, queue } from './queue.js';
 
 export const [CONSENT, IDENTITY, SESSION] = ['tw.consent', 'tw.id', 'tw.session'];
 
@@ -36,9 +36,9 @@ export const recall = (isNews) => {
 
 /** The session that this moment belongs to, shared by all tabs: a hint, the server decides. */
 export const sessionId = () => {
-  const at = Date.now();
+  const at = +now();
   session = read(SESSION) || session;
-  if (!(at - session.at < (settings.session || 30) * 6e4)) session.id = random();
+  if (!(at - session.at < (+settings.session || 30) * 6e4)) session.id = random();
   session.at = at;
   write(SESSION, session);
   return session.id;
@@ -52,7 +52,7 @@ export const decide = (next, properties = {}, isTold = false) => {
   tell('consent', next);
   if (!granted()) {
     forget();
-    for (const event of queue) finish(event, is('filtered', 'consent'));
+    queue.forEach((event) => finish(event, is('filtered', 'consent')));
     if (was) keysOf('tw.').forEach(remove);
   } else if (!was) {
     recall();

@@ -180,11 +180,11 @@ export interface Trackway extends Commands {
     ...values: Parameters<Commands[C]>
   ): ReturnType<Commands[C]>;
   readonly version: string;
-  /** A setting as the tag, `start` or `window.trackway.config` has it. */
-  setting(name: string, fallback?: any): any;
+  /** As the tag, `start` or `window.trackway.config` has them. */
+  readonly settings: Readonly<Record<string, any>>;
 }
 
-/** As the `data-…` attributes of the script's tag, which docs/web-pages.md lists. */
+/** As the `data-…` attributes of the script's tag, which docs/tracker.md lists. */
 export interface Settings {
   /** The source's browser key. */
   key?: string;

@@ -37,7 +37,7 @@ PRODUCT = ("product_id", "sku", "id", "name", "price", "quantity", "qty", "curre
 PROPERTIES = ("order_id", "total", "revenue", "subtotal", "value", "tax", "shipping", "discount", "coupon", "currency",
               "query", "results", "list", "cart_id", "basket_id", "content_id", "url", "path", "title", "referrer",
               "email", "products", "items", "name", "category", "change")  # fmt: skip
-CONTEXT = ("page", "campaign", "library", "consent", "traits", "sessionId", "locale", "timezone", "screen", "seq",
+CONTEXT = ("page", "campaign", "library", "consent", "traits", "sessionId", "locale", "timezone", "screen",
            "userAgent", "ip", "gpc", "dnt", "webdriver")  # fmt: skip
 INNER = ("url", "path", "title", "referrer", "view_id", "source", "medium", "name", "term", "content", "click_id",
          "version", "width", "height", "categoryPreferences", "analytics", "text_version", "method")  # fmt: skip

@@ -61,7 +61,7 @@ def again(event: Any, outcome: Outcome) -> Again:
 def test_an_event_put_right_is_the_event_it_would_have_been() -> None:
     right: dict[str, Any] = {
         "type": "track", "messageId": "m1", "event": "Product Viewed", "timestamp": "2026-11-23T11:00:00Z",
-        "properties": {"product_id": "S", "price": "9.90"}, "context": {"locale": "nb-NO", "seq": 4},
+        "properties": {"product_id": "S", "price": "9.90"}, "context": {"locale": "nb-NO"}, "seq": 4,
     }  # fmt: skip
     wrong = copy.deepcopy(right)
     wrong["properties"]["price"] = "cheap"

@@ -94,7 +94,7 @@ def test_what_the_tracker_knows_stands_beside_it() -> None:
     }  # fmt: skip
     message = call(
         {"p1": "visit", "p2": "S-1", "p12": "9.90"}, timestamp="2026-11-23T11:00:00.000Z", userId="u-1",
-        context={"seq": 4, "page": {"url": "https://shop.example/s-1", "view_id": "page.2"}},
+        seq=4, context={"page": {"url": "https://shop.example/s-1", "view_id": "page.2"}},
     )  # fmt: skip
     event = event_of(*taken(message, context=shared, sentAt="2026-11-23T11:00:01.000Z"))
     assert (event["protocol"], event["channel"], event["user_id"]) == ("trackway", "web", "u-1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from http.cookies import SimpleCookie
+from http.cookies import Morsel, SimpleCookie
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from collector.identity import read_ack, read_acks, set_ack
+from collector.identity import read_ack, set_ack
 from collector.settings import Cookie, Source
 from eventlog.timestamps import DAY_MS, now_ms
 from tests.collector.running import BROWSER_KEY, ORIGIN, SERVER_KEY, Running, running, settings_in
@@ -64,6 +64,13 @@ def set_by(answer: httpx2.Response) -> dict[str, Any]:
     return found
 
 
+def ack_in(answer: httpx2.Response) -> Morsel[str]:
+    """The one cookie that tells of a batch."""
+    found: list[Morsel[str]] = [morsel for name, morsel in set_by(answer).items() if name in Cookie().acks]
+    assert len(found) == 1
+    return found[0]
+
+
 def values_of(answer: httpx2.Response) -> dict[str, str]:
     return {name: morsel.value for name, morsel in set_by(answer).items()}
 
@@ -72,20 +79,11 @@ def test_what_was_sent_while_leaving_is_told_to_the_next_page(tmp_path: Path) ->
     async def scenario(collector: Running) -> None:
         by_https = {"x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.1"}
         first = await send(collector, ack="p1.1", headers=by_https)
-        ack = set_by(first)["tw_ack"]
+        ack = ack_in(first)
         told = (ack["max-age"], ack["path"], ack["samesite"], ack["domain"], ack["secure"], ack["httponly"])
         assert (ack.value, *told) == ("p1.1", "600", "/", "Lax", "shop.example", True, "")
         assert set_by(first)["tw_id"]["httponly"]
-        # Five pages left one after the other: the newest four are told.
-        cookie = "a=b; tw_ack=p1.1"
-        for at in range(2, 6):
-            answer = await send(collector, ack=f"p{at}.1", cookie=cookie)
-            cookie = f"tw_ack={values_of(answer)['tw_ack']}; a=b"
-        assert values_of(answer)["tw_ack"] == "p2.1~p3.1~p4.1~p5.1"
-        # A page may be left twice, and a batch be sent again: it is told of once, as the newest.
-        again = await send(collector, ack="p3.1", cookie=cookie)
-        assert values_of(again)["tw_ack"] == "p2.1~p4.1~p5.1~p3.1"
-        assert "tw_ack" not in values_of(await send(collector))
+        assert set(set_by(await send(collector))) == {"tw_id"}
 
     serve(tmp_path, scenario, cookie={"domain": "shop.example"}, trusted_proxies=["127.0.0.1"])
 
@@ -104,11 +102,11 @@ def test_what_is_no_id_of_a_batch_is_ignored(ack: Any, tmp_path: Path) -> None:
 def test_only_what_is_durable_is_told_and_only_to_browsers_that_may_be_told(tmp_path: Path) -> None:
     async def scenario(collector: Running) -> None:
         event = {"type": "track", "event": "x", "anonymousId": "v", "messageId": "m"}
-        assert values_of(await send(collector, event, ack="b.1"))["tw_ack"] == "b.1"
+        assert ack_in(await send(collector, event, ack="b.1")).value == "b.1"
         # A copy is as durable as the first, and what is refused for good need not be sent again either.
         copy = await send(collector, event, ack="b.2")
-        assert (copy.json()["receipts"][0]["status"], values_of(copy)["tw_ack"]) == ("duplicate", "b.2")
-        assert values_of(await send(collector, {"type": "track"}, ack="b.3")) == {"tw_ack": "b.3"}
+        assert (copy.json()["receipts"][0]["status"], ack_in(copy).value) == ("duplicate", "b.2")
+        assert list(values_of(await send(collector, {"type": "track"}, ack="b.3")).values()) == ["b.3"]
         # Who has not consented has nothing written.
         refused = await send(collector, event | {"messageId": "n", "context": DENIED}, ack="b.4")
         assert (refused.json()["receipts"][0]["reason"], values_of(refused)) == ("consent", {})
@@ -121,33 +119,43 @@ def test_only_what_is_durable_is_told_and_only_to_browsers_that_may_be_told(tmp_
     serve(tmp_path, scenario)
 
 
-def test_the_cookie_may_have_another_name_or_not_be(tmp_path: Path) -> None:
+def test_the_cookies_may_have_other_names_or_not_be(tmp_path: Path) -> None:
     async def named(collector: Running) -> None:
-        assert values_of(await send(collector, ack="b", cookie="seen=a; tw_ack=z"))["seen"] == "a~b"
+        told = values_of(await send(collector, ack="b", cookie="tw_ack0=z; tw_ack1=z; tw_ack2=z"))
+        assert [told[name] for name in told if name in ("seen0", "seen1", "seen2")] == ["b"]
 
     async def never(collector: Running) -> None:
-        assert set(values_of(await send(collector, ack="b", cookie="tw_ack=a"))) == {"tw_id"}
+        assert set(values_of(await send(collector, ack="b", cookie="tw_ack0=a"))) == {"tw_id"}
 
     serve(tmp_path / "named", named, cookie={"ack": "seen"})
     serve(tmp_path / "never", never, cookie={"ack": ""})
-    with pytest.raises(ValueError, match="two names"):
-        Cookie(ack="tw_id")
+    with pytest.raises(ValueError, match="one of the names"):
+        Cookie(name="tw_ack1")
 
 
-@given(st.lists(IDS, min_size=1, max_size=12), st.text(max_size=60))
-def test_our_cookies_are_two_hundred_bytes_at_most(ids: list[str], foreign: str) -> None:
-    cookie = Cookie()
-    header = f"a=b; tw_ack={foreign.replace(';', '')}"
-    for one in ids:
+@pytest.mark.parametrize(("pause", "kept"), [(50, 4), (500, 3), (700, 2)])
+def test_pages_left_one_after_the_other_do_not_take_each_others_word(pause: int, kept: int) -> None:
+    # The answer to each comes when the next two are left already: none knows of the one before.
+    jars: list[dict[str, str]] = [{}]
+    ids = [f"12345678{at}" for at in range(9)]
+    for at, one in enumerate(ids):
+        known = jars[max(0, at - 2)] if pause >= 500 else jars[-1]
+        header = "; ".join(f"{name}={value}" for name, value in known.items())
+        name, _, value = set_ack(one, header, Cookie(), pause * at, True).partition(";")[0].partition("=")
+        jars.append(jars[-1] | {name: value})
+        assert set(ids[max(0, at + 1 - kept) : at + 1]) <= set("~".join(jars[-1].values()).split("~"))
+
+
+@given(st.lists(st.tuples(IDS, st.integers(0, 3000)), min_size=1, max_size=20), st.text(max_size=60))
+def test_all_our_cookies_are_two_hundred_bytes_at_most(left: list[tuple[str, int]], foreign: str) -> None:
+    jar, now = dict.fromkeys(Cookie().acks, foreign.replace(";", "")), 0
+    for one, pause in left:
+        now += pause
         assert read_ack(one) == one
-        line = set_ack([*read_acks(header, cookie), one], cookie, True)
-        header = line.partition(";")[0]
-        assert read_acks(header, cookie)[-1] == one
-    newest = list(dict.fromkeys(reversed(ids)))[:4]
-    kept = read_acks(header, cookie)[::-1]
-    # With ids of the length that trackers use, all four.
-    if all(len(one) <= 34 for one in newest):
-        assert [one for one in kept if one in newest] == newest
+        line = set_ack(one, "; ".join(f"{name}={value}" for name, value in jar.items()), Cookie(), now, True)
+        name, _, jar[name] = line.partition(";")[0].partition("=")
+        assert jar[name].split("~")[-1] == one
+    header = "; ".join(f"{name}={value}" for name, value in jar.items())
     visitor = f"tw_id={UUID}.{now_ms() // DAY_MS}"
     assert len(f"{visitor}; {header}") <= 200
 
@@ -159,7 +167,7 @@ def test_cookieless_nothing_is_read_set_or_made_up(tmp_path: Path) -> None:
             {"type": "track", "event": "x", "userId": "u"},
             {"type": "raptor", "anonymousId": "known", "properties": {"params": {"p1": "visit", "p2": "S"}}},
         ]
-        cookie = f"tw_id=held.1; tw_ack=a; rsa={RSA}"
+        cookie = f"tw_id=held.1; tw_ack1=a; rsa={RSA}"
         answer = await send(collector, *events, cookie=cookie, cookieless=True, ack="b")
         assert [one["status"] for one in answer.json()["receipts"]] == ["accepted"] * 3
         assert values_of(answer) == {}
@@ -230,6 +238,17 @@ def test_it_says_its_version_once_for_all(tmp_path: Path) -> None:
     serve(tmp_path, scenario)
 
 
+def test_its_language_is_the_one_its_browser_prefers(tmp_path: Path) -> None:
+    async def scenario(collector: Running) -> None:
+        for languages in ("de-CH,de;q=0.9,en;q=0.8", "fr;q=0.7", "*", ""):
+            await send(collector, headers={"accept-language": languages})
+        await send(collector, headers={"accept-language": "de"}, context={"locale": "nb-NO"})
+        stated = [event["client"].get("locale") for event in await collector.stored()]
+        assert stated == ["de-CH", "fr", None, None, "nb-NO"]
+
+    serve(tmp_path, scenario)
+
+
 def test_two_batches_before_the_first_answer_are_one_visitor(tmp_path: Path) -> None:
     async def scenario(collector: Running) -> None:
         first, second = await asyncio.gather(send(collector), send(collector, ack="b"))
@@ -264,11 +283,11 @@ def test_the_cookie_is_renewed_once_a_day_and_secure_whenever_by_https(tmp_path:
 def test_a_withdrawal_takes_away_every_cookie_that_came_along(tmp_path: Path) -> None:
     async def scenario(collector: Running) -> None:
         said = {"type": "track", "event": "consent", "anonymousId": "held", "context": DENIED}
-        cookie = f"tw_id=held.1; tw_ack=a; rsa={RSA}; rsaRuid=x; theirs=y"
+        cookie = f"tw_id=held.1; tw_ack1=a; rsa={RSA}; rsaRuid=x; theirs=y"
         answer = await send(collector, said, cookie=cookie, ack="b")
         assert answer.json()["receipts"][0]["status"] == "accepted"
         gone = set_by(answer)
-        assert set(gone) == {"tw_id", "tw_ack", "rsa", "rsaRuid"}
+        assert set(gone) == {"tw_id", "tw_ack1", "rsa", "rsaRuid"}
         for morsel in gone.values():
             assert (morsel.value, morsel["max-age"], morsel["domain"]) == ("", "0", "shop.example")
         # Then they do not come along any more, and nothing is set or taken away again.

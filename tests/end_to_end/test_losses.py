@@ -19,7 +19,8 @@ def message(page: str, seq: int, **more: Any) -> dict[str, Any]:
         "event": "looked",
         "messageId": f"{page}-{seq}",
         "anonymousId": "v1",
-        "context": {"page": {"view_id": f"{page}.1"}, "seq": seq},
+        "seq": seq,
+        "context": {"page": {"view_id": f"{page}.1"}},
     } | more
 
 

@@ -17,10 +17,10 @@ AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like 
 
 def choose(url: str, number: int, is_allowed: bool, cookie: str, **properties: str) -> tuple[dict[str, Any], Message]:
     """Tell a choice as the tracker does; its receipt and the answer's headers."""
-    context = {"seq": number, "consent": {"categoryPreferences": dict.fromkeys(PURPOSES, is_allowed)}}
+    context = {"consent": {"categoryPreferences": dict.fromkeys(PURPOSES, is_allowed)}}
     message = {
         "type": "track", "event": "consent", "messageId": f"consent-page-{number}", "anonymousId": VISITOR,
-        "properties": properties, "context": context, "timestamp": f"2026-11-25T08:00:0{number}.000Z",
+        "properties": properties, "context": context, "seq": number, "timestamp": f"2026-11-25T08:00:0{number}.000Z",
     }  # fmt: skip
     body = orjson.dumps({"writeKey": "wk_shop", "sentAt": "2026-11-25T08:00:09.000Z", "batch": [message]})
     headers = {"origin": url, "content-type": "text/plain", "user-agent": AGENT, "cookie": cookie}
@@ -33,9 +33,9 @@ def test_a_persons_choices_are_told_by_the_api(installation: Installation) -> No
     granted, headers = choose(url, 1, True, "", text_version="2026-11", method="banner")
     cookie = headers["set-cookie"].partition(";")[0]
     assert (granted["status"], granted["id"], cookie.split("=")[0]) == ("accepted", "consent-page-1", "tw_id")
-    withdrawn, headers = choose(url, 2, False, f"{cookie}; tw_ack=a", text_version="2026-12")
+    withdrawn, headers = choose(url, 2, False, f"{cookie}; tw_ack2=a", text_version="2026-12")
     assert (withdrawn["status"], withdrawn["id"]) == ("accepted", "consent-page-2")
-    assert sorted(line.partition(";")[0] for line in headers.get_all("set-cookie", [])) == ["tw_ack=", "tw_id="]
+    assert sorted(line.partition(";")[0] for line in headers.get_all("set-cookie", [])) == ["tw_ack2=", "tw_id="]
 
     def known() -> Any:
         profile = installation.profile_of("anon", VISITOR)

@@ -7,11 +7,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from collector.identity import set_ack
+from collector.settings import Cookie
 
 DIST = Path(__file__).parents[2] / "static" / "dist"
 ADDONS = ("shop", "cmp", "engage", "auto", "debug")  # in the order in which they are joined
@@ -183,7 +185,7 @@ class Recorder:
         self.hold.wait(60)
         status, extra, content = fault(sent)
         if status < 300 and "ack" in sent and self.acknowledges:
-            extra = {**extra, "set-cookie": ack_cookie(sent["ack"], headers.get("cookie", ""))}
+            extra = {**extra, "set-cookie": ack_cookie(sent["ack"], headers.get("cookie"))}
         with self._changed:
             if status < 300:
                 self.batches.append(sent)
@@ -195,11 +197,9 @@ def name_of(message: dict[str, Any]) -> str:
     return str(message.get("event") or message["type"])
 
 
-def ack_cookie(batch: str, cookies: str) -> str:
-    """The newest four batches that were answered, readable for the next page."""
-    known = SimpleCookie(cookies).get("tw_ack")
-    newest = [*(known.value.split("~") if known else []), batch][-4:]
-    return f"tw_ack={'~'.join(newest)}; Path=/; Max-Age=600; SameSite=Lax"
+def ack_cookie(batch: str, cookies: str | None) -> str:
+    """Tells the next page that this batch was taken, as the collector does."""
+    return set_ack(batch, cookies, Cookie(), round(time.time() * 1000), False)
 
 
 def handler(recorder: Recorder) -> type[BaseHTTPRequestHandler]:

@@ -36,7 +36,7 @@ def test_a_batch_has_sixteen_kilobytes_at_most_and_one_is_in_the_air(open_page: 
     page.evaluate("Promise.all(Array.from({length: 12}, () => trackway.track('large', {text: '😀'.repeat(1000)})))")
     assert len(recorder.named("large")) == 12
     assert max(len(json.dumps(sent, ensure_ascii=False).encode()) for _, sent, _ in recorder.tries) <= 17_000
-    assert [event["context"]["seq"] for event in recorder.events] == list(range(1, 14))
+    assert [event["seq"] for event in recorder.events] == list(range(1, 14))
 
 
 def test_an_idle_page_has_no_timer(open_page: Open, recorder: Recorder) -> None:

@@ -41,7 +41,7 @@ def test_the_types_name_what_is_there(context: BrowserContext, recorder: Recorde
     page = context.new_page()
     page.goto(recorder.url)
     page.wait_for_function("window.trackway && trackway.version")
-    assert members("Commands") | {"version", "setting"} == set(page.evaluate("Object.keys(trackway)"))
+    assert members("Commands") | {"version", "settings"} == set(page.evaluate("Object.keys(trackway)"))
     assert members("State") == set(page.evaluate("trackway.status().then(Object.keys)"))
     assert members("View") == set(page.evaluate("trackway.status().then(({view}) => Object.keys(view))"))
 

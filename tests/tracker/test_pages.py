@@ -25,7 +25,6 @@ def test_the_first_view_tells_its_page(open_page: Open, recorder: Recorder) -> N
     body, event = recorder.batches[0], recorder.events[0]
     assert body["writeKey"] == "wk_shop"
     assert body["version"]
-    assert body["context"]["locale"]
     assert body["context"]["timezone"]
     assert body["context"]["screen"] == "1280x720"
     assert event["type"] == "page"

@@ -13,7 +13,7 @@ from playwright.sync_api import Error as PlaywrightError
 # What a browser itself notes of an answer that a test has arranged: a status, or no connection.
 _ARRANGED: Final = re.compile(r"Failed to load resource|CORS request did not succeed")
 _ALLOWED: Final = re.compile(r"tw\.(consent|id|session|q\.[\w.-]+)$")
-_ACK_COOKIE: Final = "tw_ack"
+_ACK_COOKIE: Final = re.compile(r"tw_ack[012]")
 _KEPT: Final = """async () => {
   const found = {};
   const look = async (name, looked) => { try { found[name] = await looked(); } catch { found[name] = []; } };
@@ -69,7 +69,7 @@ class Watch:
         strangers = [f"{where}: {key}" for where, keys in kept.items() for key in keys if not allowed(where, key)]
         for cookie in context.cookies():
             name = cookie.get("name", "")
-            if not cookie.get("httpOnly") and name != _ACK_COOKIE and not name.startswith("site"):
+            if not cookie.get("httpOnly") and not _ACK_COOKIE.fullmatch(name) and not name.startswith("site"):
                 strangers.append(f"readable cookie: {name}")
         assert not self.problems + strangers, self.problems + strangers
 
