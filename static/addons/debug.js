@@ -14,7 +14,7 @@ const ROWS = 200;
 /** What statuses mean, and their tone. @type {Record<string, string[]>} */
 const STATUSES = {
   accepted: ['good', 'sent, the collector stored it'],
-  duplicate: ['good', 'sent, the collector had it already: it counts once'],
+  duplicate: ['good', 'sent, the collector stored it before: it counts once'],
   queued: ['wait', 'kept for a later try'],
   filtered: ['info', 'dropped'],
   rejected: ['bad', 'refused'],
@@ -26,21 +26,20 @@ const REASONS = {
   filtered_dnt: 'the browser signals Do Not Track',
   filtered_bot: 'the browser looks like a bot',
   rejected_too_large: 'it has more than 32 KB',
-  rejected_too_many: 'too much was waiting, and this was the oldest',
+  rejected_too_many: 'too much was waiting',
   queued_unreachable: 'the collector did not answer',
 };
 
 const STYLE = `
 :host{all:initial!important;position:fixed!important;z-index:2147483647!important;right:8px!important;bottom:8px!important;
 width:440px!important;max-width:calc(100vw - 16px)!important}
-@media print{:host{display:none!important}}
 *{box-sizing:border-box;font:13px/1.45 system-ui,sans-serif;color:inherit;margin:0;overflow-wrap:anywhere}
-section{position:relative;scrollbar-color:#59626b #14181b;color:#e6e9eb;background:#14181b;border:1px solid #59626b;border-radius:8px;overflow:hidden}
+section{position:relative;color:#e6e9eb;background:#14181b;border:1px solid #59626b;border-radius:8px;overflow:hidden}
 summary,button{cursor:pointer}
 :focus-visible{outline:2px solid #7cc0ee;outline-offset:-2px}
 .head{min-height:44px;padding:12px 64px 12px 12px;background:#23292e}
 b{font-weight:700;margin-right:6px}
-div{display:flex;flex-direction:column;max-height:60vh}
+div{display:flex;flex-direction:column;max-height:44vh}
 dl{display:grid;grid-template-columns:auto 1fr;gap:2px 12px;padding:8px 12px}
 dt,time,.info{color:#a3adb6;margin-right:6px}
 ol{padding:0;overflow:auto;border-top:1px solid #59626b}
@@ -51,8 +50,7 @@ li{display:block;border-bottom:1px solid #343c43;padding:6px 12px}
 pre{font:12px/1.4 monospace;white-space:pre-wrap;padding-top:6px}
 textarea{flex:none;height:96px;background:#23292e}
 button{flex:none;height:44px;background:#23292e;border:0;border-top:1px solid #59626b}
-section>button{position:absolute;top:0;right:0;width:64px;border:0}
-@media(max-width:480px){div{max-height:40vh}}`;
+section>button{position:absolute;top:0;right:0;width:64px;border:0}`;
 
 /** @type {Row[]} newest first */
 const rows = [];
@@ -77,14 +75,14 @@ const wordsOf = (/** @type {any} */ { status, reason = '', path }) => {
 };
 const consentWords = (/** @type {any} */ choice) =>
   !choice
-    ? 'nobody has been asked yet: events are held'
+    ? 'nobody has been asked yet'
     : choice.at
       ? choice
       : Object.keys(choice).map((name) => `${name.replace(/_/g, ' ')} ${choice[name] ? 'yes' : 'no'}`).join(', ');
 
 /** Nothing more is known of an event that waits. @param {Row} row */
 const stateOf = ({ state, message }) =>
-  state || (message && (status.consent ? 'waiting for its batch, which goes out within a second' : 'held: nobody has been asked for consent yet'));
+  state || (message && (status.consent ? 'waiting for its batch' : 'held: nobody has been asked yet'));
 /** The row as it is now, in the element it has already. @param {Row} row @returns {HTMLElement} */
 const draw = (row) => {
   const { time, name, tone, message, receipt } = row;
@@ -116,13 +114,13 @@ const told = {
   send({ batch, leaving }) {
     for (const row of rows)
       if (batch.includes(row.message))
-        row.state = leaving ? 'handed over while the page was left: the next page learns what became of it' : 'on its way to the collector';
+        row.state = leaving ? 'handed over as the page was left: the next learns of it' : 'on its way to the collector';
     add({ name: 'request', state: number(batch.length, 'event') });
   },
   async retry({ reason, wait }) {
     const { stopped } = await trackway.status();
     const { tone, state: words } = wordsOf({ status: 'queued', reason });
-    const next = stopped ? 'when the browser is online, the page is seen again, or another is opened' : `in ${Math.ceil(wait / 1000)} s`;
+    const next = stopped ? 'when the browser is online or a page is seen' : `in ${Math.ceil(wait / 1000)} s`;
     const state = `${words}; next try ${next}`;
     for (const row of rows) if (row.tone === tone) row.state = state;
     add({ name: 'failure', tone: 'bad', state });
@@ -150,8 +148,12 @@ const open = () => {
     const { consent, held, queued, dropped, anonymousId, userId } = status;
     drawing = 0;
     title.textContent = `${held + queued} waiting, ${number(rows.filter(({ tone }) => tone === 'bad').length, 'problem')}`;
+    const { settings } = trackway;
+    const objects = (globalPrivacyControl && /gpc/.test(settings.respect)) || (doNotTrack == 1 && /dnt/.test(settings.respect));
     const shown = {
-      Consent: trackway.settings.respect && (globalPrivacyControl || doNotTrack == 1) ? 'the browser objects: everything waits' : consentWords(consent),
+      Misspelt: ['consent', 'spa', 'session', 'sample', 'respect'].map((name) => `${name} ${settings[name] ?? ''}`)
+        .filter((said) => !/ ((required|granted|cookieless|path|query|hash|off|gpc|dnt|[\d.]+) *)*$/.test(said)).join(', '),
+      Consent: objects ? 'the browser objects: everything waits' : consentWords(consent),
       Waiting: `${held} for consent, ${queued} for the collector`,
       Lost: dropped && `${dropped}: too many at once, too large or too old`,
       Visitor: anonymousId ? anonymousId + " (the collector's cookie wins)" : 'no id',

@@ -71,7 +71,7 @@ export const adopt = (must) => {
     const left = events.filter(({ ack }) => !document.cookie.includes(ack || '\n'));
     const wait = at + UNTOUCHED - now();
     // Longer than a page waits for its next try: its clock was another.
-    if (!must && left[0] && wait > 0 && wait < 6e4) return (again = wait);
+    if (!must && left[0] && wait > 0 && wait < 6e4) return (again = Math.min(wait, again || wait));
     queue = [...left.filter(({ timestamp }) => now() - Date.parse(timestamp) < WEEK || !++dropped), ...queue];
   }));
   keep();

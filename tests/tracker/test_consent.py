@@ -236,6 +236,23 @@ def test_a_browser_that_objects_can_be_made_to_hold_everything(
     assert recorder.tries == []
 
 
+@pytest.mark.parametrize(("signal", "respected"), [("globalPrivacyControl", "dnt"), ("doNotTrack", "gpc")])
+def test_only_the_signal_that_is_named_holds_everything(
+    signal: str, respected: str, context: BrowserContext, open_page: Open, recorder: Recorder
+) -> None:
+    context.add_init_script(f"Object.defineProperty(navigator, '{signal}', {{value: '1'}})")
+    open_page(attributes=f'data-consent="granted" data-respect="{respected}"')
+    recorder.wait(lambda: recorder.names == ["page"])
+
+
+def test_what_a_setting_cannot_be_counts_as_not_said(open_page: Open, recorder: Recorder) -> None:
+    open_page(attributes='data-consent="yes" data-spa="paths" data-session="soon" data-sample="few"')
+    page = open_page(attributes='data-consent="granted" data-spa="paths" data-session="soon" data-sample="few"')
+    page.evaluate("history.pushState({}, '', '?query'); history.pushState({}, '', '/path'); void trackway.track('a')")
+    recorder.wait(lambda: recorder.names == ["page", "page", "a"])
+    assert len({event["context"]["sessionId"] for event in recorder.events}) == 1
+
+
 def test_what_the_browser_signals_stands_beside_each_events_consent(
     context: BrowserContext, open_page: Open, recorder: Recorder, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 DOCS = Path(__file__).parents[2] / "docs" / "tracker" / "debug.md"
 STRICT = "default-src 'self'; img-src 'self' data:; require-trusted-types-for 'script'"
 PANEL = "trackway-debug"
-WAITS = "waiting for its batch, which goes out within a second"
+WAITS = "waiting for its batch"
 # How many texts the panel has, and those whose contrast to what is painted under them is below 4.5: [text, ratio].
 PALE = """() => {
   const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -100,8 +100,8 @@ def fact(page: Page, name: str) -> str:
 
 def test_what_an_event_goes_through_is_said_in_words(open_page: Open, recorder: Recorder) -> None:
     page = open_page("/", "data-debug")
-    shows(page, "page | held: nobody has been asked for consent yet")
-    assert fact(page, "Consent") == "nobody has been asked yet: events are held"
+    shows(page, "page | held: nobody has been asked yet")
+    assert fact(page, "Consent") == "nobody has been asked yet"
     assert fact(page, "Waiting").startswith("1 for consent, 0 for the collector")
 
     page.evaluate("void trackway('consent', 'granted')")
@@ -131,7 +131,7 @@ def test_it_says_what_the_collector_refused_and_where(open_page: Open, recorder:
     page = open_page()
     page.evaluate("['Priced', 'Again'].forEach((name) => trackway('track', name, {price: 'nine'}))")
     shows(page, "Priced | refused: properties.price: not a number")
-    shows(page, "Again | sent, the collector had it already: it counts once")
+    shows(page, "Again | sent, the collector stored it before: it counts once")
     expect(page.locator(f"{PANEL} .head")).to_contain_text("0 waiting, 1 problem")
 
 
@@ -196,6 +196,14 @@ def test_it_says_that_everything_waits_where_the_browser_objects(
     page.wait_for_timeout(300)
     assert rows(page) == []
     assert recorder.tries == []
+
+
+def test_a_setting_that_cannot_be_is_pointed_out(open_page: Open, recorder: Recorder) -> None:
+    page = open_page("/", 'data-debug data-consent="grantd" data-spa="path" data-session="30m" data-sample="10"')
+    assert fact(page, "Misspelt") == "consent grantd, session 30m"
+    page = open_page("/", f'{GRANTED} data-debug data-spa="hash" data-respect="gpc dnt" data-session="20"')
+    assert page.locator(f"{PANEL} dt:text-is('Misspelt')").count() == 0
+    assert page.locator(f"{PANEL} dt:text-is('Consent')").count() == 1
 
 
 def test_errors_and_views_are_told_newest_first(open_page: Open) -> None:
@@ -387,12 +395,12 @@ def test_what_the_docs_paste_opens_it(open_page: Open, recorder: Recorder) -> No
     commands = re.findall(r"```js\n(.*?)\n```", text, re.S)
     recorder.pages["/loud"] = f"<!doctype html><title>Page</title>{loud}"
     page = open_page("/loud")
-    shows(page, "page | held: nobody has been asked for consent yet")
+    shows(page, "page | held: nobody has been asked yet")
     recorder.pages["/quiet"] = f"<!doctype html><title>Page</title>{quiet}"
     page = open_page("/quiet")
     assert page.locator(PANEL).count() == 0
     opening, closing = commands[0].splitlines()
     page.evaluate(opening)
-    shows(page, "page | held: nobody has been asked for consent yet")
+    shows(page, "page | held: nobody has been asked yet")
     page.evaluate(closing)
     expect(page.locator(PANEL)).to_have_count(0)
