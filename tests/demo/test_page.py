@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route
 
+from tests.contrast import pale
+
 pytestmark = pytest.mark.browser
 
 PAGES = (
@@ -16,28 +18,6 @@ PAGES = (
     "/spa/article/501", "/spa/basket", "/spa/checkout", "/spa/thanks", "/spa/nowhere",
     "/ibexa/product/LF-101", "/ibexa/thanks",
 )  # fmt: skip
-
-# Texts whose contrast to what is painted under them is below 4.5: [text, ratio].
-PALE = """
-  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((one) => one / 255)
-    .map((one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
-  const under = (element) => {
-    for (let one = element; one; one = one.parentElement) {
-      const color = numbers(getComputedStyle(one).backgroundColor);
-      if (color.length < 4 || color[3] > 0) return color;
-    }
-    return [255, 255, 255];
-  };
-  const ratio = (one) => {
-    const [a, b] = [light(numbers(getComputedStyle(one).color)), light(under(one))].sort((x, y) => y - x);
-    return (a + 0.05) / (b + 0.05);
-  };
-  [...document.querySelectorAll('body *')]
-    .filter((one) => one.checkVisibility() && [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-    .map((one) => [one.textContent.trim(), ratio(one)]).filter(([, found]) => found < 4.5)
-"""
 
 
 @pytest.fixture
@@ -120,7 +100,7 @@ def test_pages_fit_a_small_screen_and_can_be_read(browser: Browser, site: str, s
     page.click("main >> role=button[name='Sign in']")
     page.wait_for_selector("#email-problem")
     assert page.evaluate("document.activeElement.id") == "email"
-    assert page.evaluate(PALE) == []
+    assert pale(page, "body *") == []
     page.fill("#email", "ada@example.com")
     page.click("main >> role=button[name='Sign in']")
     page.wait_for_url("**/")
@@ -134,5 +114,5 @@ def test_pages_fit_a_small_screen_and_can_be_read(browser: Browser, site: str, s
         page.goto(path)
         page.wait_for_selector("main h1")
         assert page.evaluate("document.documentElement.scrollWidth") == 320, path
-        assert page.evaluate(PALE) == [], path
+        assert pale(page, "body *") == [], path
     context.close()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.contrast import pale
 from tests.tracker.conftest import GRANTED, Open
 from tests.tracker.recorder import Recorder, accept, answer
 from tests.tracker.watch import Watch, watched
@@ -22,26 +23,6 @@ STRICT = "default-src 'self'; img-src 'self' data:; require-trusted-types-for 's
 PANEL = "trackway-debug"
 WAITS = "waiting for its batch"
 # How many texts the panel has, and those whose contrast to what is painted under them is below 4.5: [text, ratio].
-PALE = """() => {
-  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((one) => one / 255)
-    .map((one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
-  const under = (element) => {
-    for (let one = element; one; one = one.parentElement) {
-      const color = numbers(getComputedStyle(one).backgroundColor);
-      if (color.length < 4 || color[3] > 0) return color;
-    }
-  };
-  const ratio = (one) => {
-    const [a, b] = [light(numbers(getComputedStyle(one).color)), light(under(one))].sort((x, y) => y - x);
-    return (a + 0.05) / (b + 0.05);
-  };
-  const texts = [...document.querySelector('trackway-debug').shadowRoot.querySelectorAll('*')]
-    .filter((one) => [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()));
-  return [texts.length, texts.map((one) => [one.textContent, ratio(one)]).filter(([, found]) => found < 4.5)];
-}"""
-
 # `later(ms)` is that much later, for the clock and for every timer longer than a second.
 CLOCK = """
   const [now, wait] = [performance.now.bind(performance), window.setTimeout];
@@ -297,7 +278,7 @@ def test_a_strict_policy_and_the_pages_own_rules_leave_it_as_it_is(open_page: Op
     assert box
     assert box["x"] + box["width"] == 1280 - 8
     assert page.evaluate(f"getComputedStyle(document.querySelector('{PANEL}')).opacity") == "1"
-    assert page.evaluate(PALE)[1] == []
+    assert pale(page, f"{PANEL} *") == []
 
 
 def scene(page: Page, recorder: Recorder) -> None:
@@ -326,9 +307,7 @@ def test_it_can_be_read_and_stays_inside_the_window(open_page: Open, recorder: R
     page = open_page("/shop")
     scene(page, recorder)
     page.locator(f"{PANEL} li summary").first.click()
-    looked, pale = page.evaluate(PALE)
-    assert looked > 20
-    assert pale == []
+    assert pale(page, f"{PANEL} *") == []
     inside(page, 1280, 720)
     page.screenshot(path=tmp_path / "debug.png")
     assert (tmp_path / "debug.png").stat().st_size > 10_000
@@ -346,9 +325,7 @@ def test_on_a_phone_it_is_a_line_until_it_is_opened_and_leaves_half_of_the_page(
     scene(page, recorder)
     opened = inside(page, 390, 844)
     assert 200 < opened["height"] < 844 / 2
-    looked, pale = page.evaluate(PALE)
-    assert looked > 20
-    assert pale == []
+    assert pale(page, f"{PANEL} *") == []
     page.screenshot(path=tmp_path / "debug.png")
     # What can be touched is large enough for a finger.
     sizes = page.locator(f"{PANEL} button, {PANEL} .head").evaluate_all("(all) => all.map((one) => one.offsetHeight)")
