@@ -33,13 +33,25 @@ def launch(playwright: Playwright, name: BrowserName, *for_chromium: str) -> Bro
 class Launched:
     """Browsers that stay from module to module, because launching one takes longer than most tests do.
 
-    Playwright's event loop runs as long as they do: whoever wants one of their own closes them first.
+    Firefox does not, because each test makes it slower. Playwright's event loop runs as long as they do: whoever wants
+    one of their own closes them first.
     """
 
     def __init__(self) -> None:
         self._playwright: Playwright | None = None
         self._browsers: dict[tuple[str, ...], Browser] = {}
-        self.module: Path | None = None  # that used them last
+        self._module: Path | None = None
+
+    def used_by(self, module: Path, wanted: bool) -> None:
+        """A test of the module is next, and `wanted` are any."""
+        if module == self._module:
+            return
+        if not wanted:
+            self.close()
+            return
+        self._module = module
+        for key in [key for key in self._browsers if key[0] == "firefox"]:
+            self._browsers.pop(key).close()
 
     def browser(self, name: BrowserName, *for_chromium: str) -> Browser:
         """The one that was launched so before, if it still runs. Raises MissingService."""

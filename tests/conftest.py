@@ -51,11 +51,7 @@ _LAUNCHED = Launched()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A module without them closes the browsers of the modules before it."""
-    if "launched" in getattr(item, "fixturenames", ()):
-        _LAUNCHED.module = item.path
-    elif item.path != _LAUNCHED.module:
-        _LAUNCHED.close()
+    _LAUNCHED.used_by(item.path, "launched" in getattr(item, "fixturenames", ()))
 
 
 def pytest_sessionfinish() -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, WebError
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
 from playwright.sync_api import Error as PlaywrightError
 
 # What a browser itself notes of an answer that a test has arranged: a status, or no connection.
@@ -56,22 +56,27 @@ class Watch:
 
     def check(self, context: BrowserContext, origin: str) -> None:
         """At the end of a test: no problems, and in the browser only what the tracker may keep there."""
-        nothing = "<!doctype html><title>Nothing</title>"
-        context.route("**/nothing", lambda route: route.fulfill(body=nothing, content_type="text/html"))
+        problems = list(self.problems)  # of the test's pages; its own init scripts may fail in what follows
         try:
             # A tab of the test's is cheaper than one more, and has its session's storage.
-            page = context.pages[-1] if context.pages else context.new_page()
-            page.goto(f"{origin}/nothing")
+            page = bare(context.pages[-1] if context.pages else context.new_page(), origin)
         except PlaywrightError:  # it was on its way elsewhere
-            page = context.new_page()
-            page.goto(f"{origin}/nothing")
+            page = bare(context.new_page(), origin)
         kept: dict[str, Any] = page.evaluate(_KEPT)
         strangers = [f"{where}: {key}" for where, keys in kept.items() for key in keys if not allowed(where, key)]
         for cookie in context.cookies():
             name = cookie.get("name", "")
             if not cookie.get("httpOnly") and not _ACK_COOKIE.fullmatch(name) and not name.startswith("site"):
                 strangers.append(f"readable cookie: {name}")
-        assert not self.problems + strangers, self.problems + strangers
+        assert not problems + strangers, problems + strangers
+
+
+def bare(page: Page, origin: str) -> Page:
+    """The tab, with a page of the origin that has nothing on it."""
+    # Of the tab only: what a whole context routes holds up the later tabs of Firefox.
+    page.route("**/nothing", lambda route: route.fulfill(body="<title>Nothing</title>", content_type="text/html"))
+    page.goto(f"{origin}/nothing")
+    return page
 
 
 def allowed(where: str, key: str) -> bool:
