@@ -55,7 +55,11 @@ export const admit = (event) =>
 export const keep = (left) => {
   while (queue[EVENTS] || sizeOf(queue) > BYTES) finish(queue.find((event) => !isCommerce(event)) || queue[0], refused('too_many'));
   if (failures > 2) queue.forEach((event) => finish(event, is('queued', 'unreachable')));
-  if (queue[0] && granted()) write(mine(), { at: +now() + (left || Math.max(0, retryAt - performance.now())), events: plain(queue.filter(({ ack }) => !ack || !isTrusted)) });
+  if (queue[0] && granted())
+    write(mine(), {
+      at: +now() + (left || Math.max(0, retryAt - performance.now())),
+      events: plain(queue.filter(({ ack }) => !ack || !isTrusted)),
+    });
   else remove(mine());
 };
 

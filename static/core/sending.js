@@ -14,8 +14,8 @@ let timer = 0;
 /** In a row. */
 export let failures = 0;
 let most = EVENTS; // one after a 413
-/** Not before; also while a request is in the air. */
-export let retryAt = 0; // on performance.now()'s clock, which nobody sets
+/** Nothing goes out before, by performance.now(), which nobody sets; of a request in the air: when it is given up. */
+export let retryAt = 0;
 /** Presumably blocked: until online, seen again, or the next page. */
 export let stopped = false;
 let air = 0; // bytes in flight
