@@ -11,13 +11,13 @@
  */
 // In the order that is shortest after gzip.
 import { watchElements } from './core/elements.js';
-import { defaults, held, local, record, setDefaults, track } from './core/events.js';
+import { answerRaptor } from './core/raptor.js';
 import { leave, resume, send, stopped } from './core/sending.js';
 import { look, newView, view, watchViews } from './core/views.js';
-import { answerRaptor } from './core/raptor.js';
-import { listen, on, plain, random, settings, tell } from './core/page.js';
+import { is, listen, on, plain, random, settings, tell } from './core/page.js';
+import { defaults, held, local, record, setDefaults, track } from './core/events.js';
 import { anonymousId, become, choice, CONSENT, decide, IDENTITY, isCookieless, read, recall, userId } from './core/visitor.js';
-import { dropped, is, keep, queue } from './core/queue.js';
+import { dropped, queue } from './core/queue.js';
 
 /** What returns nothing has done its work here, without an event. */
 const commands = {
@@ -91,7 +91,7 @@ export const start = (given) => {
     answerRaptor();
     listen({
       online: resume,
-      pagehide: () => (leave(), queue[0] && keep(1)),
+      pagehide: leave,
       visibilitychange: () => (document.hidden ? leave() : (watchViews(), resume())),
       enableTracking: () => decide('granted'),
       storage: ({ key }) => {

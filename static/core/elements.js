@@ -1,7 +1,7 @@
 /** What elements say of themselves, as in `data-tw="basket" data-tw-price="9.90"`, and links that lead away. */
+import { listen, settings } from './page.js';
 import { clean } from './views.js';
 import { track } from './events.js';
-import { listen, settings } from './page.js';
 
 export const watchElements = () => {
   const happened = (event) => {
@@ -13,7 +13,7 @@ export const watchElements = () => {
     const link = path.find(({ host }) => host && host != location.host);
     const found = {};
     // Its own properties over those of the items it stands in; the innermost counts.
-    path.slice(at).forEach(({ dataset, attributes }, depth) => {
+    path.slice(at).map(({ dataset, attributes }, depth) => {
       for (const { name, value } of !depth || 'twItem' in dataset ? attributes : [])
         if (/^data-tw-(?!on$|item$)/.test(name)) found[name.slice(8).replace(/-/g, '_')] ??= value;
     });

@@ -1,7 +1,7 @@
 /** From a call to a message in the queue, as far as the visitor has consented. */
-import { now, pageId, plain, settings, tell } from './page.js';
+import { is, now, pageId, plain, settings, tell } from './page.js';
 import { settle, view } from './views.js';
-import { admit, is, refused } from './queue.js';
+import { admit, refused } from './queue.js';
 import { anonymousId, choice, granted, userId } from './visitor.js';
 
 const MAX_HELD = 50;
@@ -12,7 +12,7 @@ export const held = [];
 export let defaults = {};
 export const setDefaults = (properties) => (defaults = properties);
 let burst = 0; // events within a second
-export const local = is('accepted', 'local');
+export const local = is('accepted');
 
 /** The number of this page's latest event: what was never consented to has none. */
 let seq = 0;

@@ -22,6 +22,9 @@ export const guard = (action, type) => {
   }
 };
 
+/** A receipt, or the beginning of one. */
+export const is = (status, reason) => ({ status, reason });
+
 /** Also of events that do not bubble. @param {Record<string, (event: any) => void>} wanted */
 export const listen = (wanted) => {
   for (const type in wanted) addEventListener(type, wanted[type], true);

@@ -6,7 +6,7 @@
  */
 import { failures, isTrusted, retryAt, wake } from './sending.js';
 import { anonymousId, choice, granted, isCookieless, read, remove, sessionId, stored, write } from './visitor.js';
-import { guard, now, pageId, plain, settings, sizeOf, tell } from './page.js';
+import { guard, is, now, pageId, plain, settings, sizeOf, tell } from './page.js';
 
 const EVENTS = 200; // bounds of what waits, in memory and storage
 const BYTES = 8e4; // of one page, which leaves room for what others leave
@@ -34,7 +34,6 @@ export const finish = (event, receipt) => {
   tell('receipt', { event, ...receipt });
   event.done?.(receipt);
 };
-export const is = (status, reason) => ({ status, reason });
 export const refused = (reason) => ++dropped && is('rejected', reason);
 
 /** Put a consented event into the queue and its copy into storage, in the same task. @returns {Promise<any>} its receipt */
@@ -47,17 +46,17 @@ export const admit = (event) =>
     if (sizeOf(event) > MAX_EVENT) return finish(event, refused('too_large'));
     queue.push(event);
     keep();
-    if (sizeOf([queue, keysOf(ours()).map(read)]) > ALL_BYTES) adopt(true);
+    if (sizeOf([queue, keysOf(ours()).map(read)]) > ALL_BYTES) adopt(1);
     wake(unsent()[19] || sizeOf(unsent()) > 16384 || isCommerce(event) ? 0 : 1000);
   });
 
 /** Keep the queue in bounds and copy it; others may take over the copy 3 s after the page has `left`, or after its next try. */
-export const keep = (left) => {
+export const keep = (gone) => {
   while (queue[EVENTS] || sizeOf(queue) > BYTES) finish(queue.find((event) => !isCommerce(event)) || queue[0], refused('too_many'));
-  if (failures > 2) queue.forEach((event) => finish(event, is('queued', 'unreachable')));
+  if (failures > 2) queue.map((event) => finish(event, is('queued', 'unreachable')));
   if (queue[0] && granted())
     write(mine(), {
-      at: +now() + (left || Math.max(0, retryAt - performance.now())),
+      at: +now() + (gone ? 0 : Math.max(0, retryAt - performance.now())),
       events: plain(queue.filter(({ ack }) => !ack || !isTrusted)),
     });
   else remove(mine());
@@ -75,12 +74,13 @@ export const adopt = (must) => {
     const left = events.filter(({ ack }) => !document.cookie.includes(ack || '\n'));
     const wait = at + UNTOUCHED - now();
     // Longer than a page waits for its next try: its clock was another.
-    if (!must && left[0] && wait > 0 && wait < 6e4) return (again = Math.min(wait, again || wait));
+    if (!must && left[0] && wait > 0 && wait < 6e4) return (again = wait);
     queue = [...left.filter(({ timestamp }) => now() - Date.parse(timestamp) < WEEK || !++dropped), ...queue];
   }));
+  queue.sort(({ timestamp: a }, { timestamp: b }) => /** @type {any} */ (a > b || -1));
   keep();
-  free.forEach(remove);
+  free.map(remove);
   wake(0);
   // Tabs that were reloaded together do not all wake at once.
-  if (again) setTimeout(() => granted() && adopt(), again + Math.random() * 1000);
+  if (again) setTimeout(() => granted() && adopt(), again + Math.random() * UNTOUCHED);
 };

@@ -1,8 +1,8 @@
 /** Batches on their way: one request at a time, again after failures, and everything at once when the page is left. */
 import { isCookieless } from './visitor.js';
+import { guard, is, json, now, plain, random, settings, sizeOf, tell } from './page.js';
 import { settle } from './views.js';
-import { finish, is, keep, queue, unsent } from './queue.js';
-import { guard, json, now, plain, random, settings, sizeOf, tell } from './page.js';
+import { finish, keep, queue, unsent } from './queue.js';
 
 const EVENTS = 20; // a batch
 const BYTES = 16384;
@@ -42,22 +42,20 @@ const bodyOf = (batch, ack) =>
 
 /** The next batch goes out, one at a time; or when the page is left `leaving` events, as far as they fit beside what is in flight. */
 export const send = async (leaving) => {
-  leaving ? settle() : (timer = 0);
-  if (stopped || (air && !leaving)) return;
-  if (!air && performance.now() < retryAt) return wake(0);
+  timer = 0;
+  if (stopped) return;
+  if (performance.now() < retryAt && !(air && leaving)) return wake(0);
   const batch = unsent().slice(0, leaving || most);
   const room = leaving ? IN_FLIGHT - air : BYTES;
-  while (batch[1] && sizeOf(batch) > room) batch.pop();
+  while (batch[leaving ? 0 : 1] && sizeOf(batch) > room) batch.pop();
   const ack = leaving && random().slice(-9);
   const size = sizeOf(batch);
   if (!batch[0]) return;
   const body = bodyOf(batch, ack);
-  // No answer comes back from a beacon: the copy stays, and whoever sends it next uses the same ids.
-  const beacon = () => leaving && guard(() => navigator.sendBeacon(settings.endpoint, body));
   /** @type {any} */
   let status = 0;
   let wait = 0;
-  let answer;
+  let answer, isBeacon;
   tell('send', { batch, leaving });
   for (const event of batch) {
     event.air = send;
@@ -75,11 +73,15 @@ export const send = async (leaving) => {
     status = response.status;
     answer = await response.json(); // an empty answer or a portal's page acknowledges nothing
   } catch {
-    if (!status) beacon();
+    // No answer comes back from a beacon: the copy stays, and whoever sends it next uses the same ids.
+    isBeacon = leaving && !status && guard(() => navigator.sendBeacon(settings.endpoint, body));
   }
   air -= size;
   retryAt = 0;
-  for (const event of batch) event.air = event.ack = undefined;
+  for (const event of batch) {
+    event.air = undefined;
+    event.ack = isBeacon ? ack : undefined;
+  }
   const receipts = answer?.receipts;
   const reason = answer?.code || status || 'unreachable';
   most = EVENTS;
@@ -88,7 +90,7 @@ export const send = async (leaving) => {
     failures = 0;
     isTrusted = settings.endpoint.host != location.host;
     const named = batch[/** @type {any} */ (/\[(\d+)/.exec(answer?.path)?.[1])];
-    (named ? [named] : batch).forEach((event, at) => finish(event, receipts ? receipts[at] : is('rejected', reason)));
+    (named ? [named] : batch).map((event, at) => finish(event, receipts ? receipts[at] : is('rejected', reason)));
   } else {
     // From 4 s up to a minute: the third try comes after an outage of ten seconds.
     wait = Math.max(wait, (1 + Math.random()) * 3e4 * (1 - 0.87 ** ++failures));
@@ -103,7 +105,9 @@ export const resume = () => {
   stopped = false;
   wake(0);
 };
-export const leave = () => {
+export const leave = (gone) => {
   tell('leave');
+  settle();
   send(200);
+  if (queue[0]) keep(gone);
 };

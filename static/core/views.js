@@ -1,6 +1,7 @@
 /** Page views: when one begins, and its address without what nobody should know. */
-import { record } from './events.js';
 import { guard, listen, pageId, settings, tell } from './page.js';
+import { queue } from './queue.js';
+import { record } from './events.js';
 
 let views = 0;
 /** Its page as events tell it. @type {any} */
@@ -40,7 +41,10 @@ export let watchViews = () => {
   if (document.hidden || !/page/.test(settings.auto)) return;
   watchViews = () => {};
   newView();
-  listen({ pageshow: (event) => event.persisted && newView(document.referrer) });
+  listen({
+    // Of what was in the air nothing may ever be heard.
+    pageshow: ({ persisted }) => persisted && (queue.map((event) => (event.air = undefined)), newView(document.referrer)),
+  });
   if (settings.spa == 'off') return;
   if (window.navigation?.currentEntry) return window.navigation.addEventListener('currententrychange', moved);
   listen({ popstate: moved });

@@ -1,8 +1,8 @@
 /** Who the visitor is, in which session, and with which consent. */
-import { guard, json, now, plain, random, settings, tell } from './page.js';
 import { forget, held, stamp } from './events.js';
 import { send } from './sending.js';
-import { admit, adopt, finish, is, keysOf, queue } from './queue.js';
+import { admit, adopt, finish, keysOf, queue } from './queue.js';
+import { guard, is, json, now, plain, random, settings, tell } from './page.js';
 
 export const [CONSENT, IDENTITY, SESSION] = ['tw.consent', 'tw.id', 'tw.session'];
 
@@ -52,11 +52,11 @@ export const decide = (next, properties = {}, isTold = false) => {
   tell('consent', next);
   if (!granted()) {
     forget();
-    queue.forEach((event) => finish(event, is('filtered', 'consent')));
-    if (was) keysOf('tw.').forEach(remove);
+    queue.map((event) => finish(event, is('filtered', 'consent')));
+    if (was) keysOf('tw.').map(remove);
   } else if (!was) {
     recall();
-    held.splice(0).forEach(admit);
+    held.splice(0).map(admit);
     adopt();
   }
   // Where consent is presumed an objection must be remembered.
