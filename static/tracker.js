@@ -11,12 +11,12 @@
  */
 // In the order that is shortest after gzip.
 import { watchElements } from './core/elements.js';
-import { answerRaptor } from './core/raptor.js';
+import { anonymousId, become, choice, CONSENT, decide, IDENTITY, isCookieless, read, recall, userId } from './core/visitor.js';
 import { leave, resume, send, stopped } from './core/sending.js';
 import { look, newView, view, watchViews } from './core/views.js';
 import { is, listen, on, plain, random, settings, tell } from './core/page.js';
 import { defaults, held, local, record, setDefaults, track } from './core/events.js';
-import { anonymousId, become, choice, CONSENT, decide, IDENTITY, isCookieless, read, recall, userId } from './core/visitor.js';
+import { answerRaptor } from './core/raptor.js';
 import { dropped, queue } from './core/queue.js';
 
 /** What returns nothing has done its work here, without an event. */

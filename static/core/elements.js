@@ -1,6 +1,6 @@
 /** What elements say of themselves, as in `data-tw="basket" data-tw-price="9.90"`, and links that lead away. */
-import { listen, settings } from './page.js';
 import { clean } from './views.js';
+import { listen, settings } from './page.js';
 import { track } from './events.js';
 
 export const watchElements = () => {

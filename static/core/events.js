@@ -1,8 +1,8 @@
 /** From a call to a message in the queue, as far as the visitor has consented. */
-import { is, now, pageId, plain, settings, tell } from './page.js';
-import { settle, view } from './views.js';
 import { admit, refused } from './queue.js';
+import { settle, view } from './views.js';
 import { anonymousId, choice, granted, userId } from './visitor.js';
+import { is, now, pageId, plain, settings, tell } from './page.js';
 
 const MAX_HELD = 50;
 const MAX_RATE = 100; // events a second

@@ -4,9 +4,9 @@
  * An event is the message as it is sent. Beside it stands what JSON leaves out, because it is a function: `done` takes
  * the receipt, `air` is there while a request has it. `ack` is the batch it left with, when the page was left.
  */
-import { failures, isTrusted, retryAt, wake } from './sending.js';
-import { anonymousId, choice, granted, isCookieless, read, remove, sessionId, stored, write } from './visitor.js';
 import { guard, is, now, pageId, plain, settings, sizeOf, tell } from './page.js';
+import { anonymousId, choice, granted, isCookieless, read, remove, sessionId, stored, write } from './visitor.js';
+import { failures, isTrusted, retryAt, wake } from './sending.js';
 
 const EVENTS = 200; // bounds of what waits, in memory and storage
 const BYTES = 8e4; // of one page, which leaves room for what others leave
@@ -77,7 +77,7 @@ export const adopt = (must) => {
     if (!must && left[0] && wait > 0 && wait < 6e4) return (again = wait);
     queue = [...left.filter(({ timestamp }) => now() - Date.parse(timestamp) < WEEK || !++dropped), ...queue];
   }));
-  queue.sort(({ timestamp: a }, { timestamp: b }) => /** @type {any} */ (a > b || -1));
+  queue.sort((a, b) => Date.parse(a.timestamp) - Date.parse(b.timestamp));
   keep();
   free.map(remove);
   wake(0);

@@ -1,7 +1,7 @@
 /** Batches on their way: one request at a time, again after failures, and everything at once when the page is left. */
-import { isCookieless } from './visitor.js';
 import { guard, is, json, now, plain, random, settings, sizeOf, tell } from './page.js';
 import { settle } from './views.js';
+import { isCookieless } from './visitor.js';
 import { finish, keep, queue, unsent } from './queue.js';
 
 const EVENTS = 20; // a batch

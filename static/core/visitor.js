@@ -1,8 +1,8 @@
 /** Who the visitor is, in which session, and with which consent. */
-import { forget, held, stamp } from './events.js';
-import { send } from './sending.js';
 import { admit, adopt, finish, keysOf, queue } from './queue.js';
 import { guard, is, json, now, plain, random, settings, tell } from './page.js';
+import { forget, held, stamp } from './events.js';
+import { send } from './sending.js';
 
 export const [CONSENT, IDENTITY, SESSION] = ['tw.consent', 'tw.id', 'tw.session'];
 

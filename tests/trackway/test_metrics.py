@@ -132,10 +132,9 @@ def _trouble(site: Site, text: str) -> None:
     # The third event of a page load, of which the first two are lost.
     context = {
         "page": {"view_id": f"{MARKS['event id']}.1"},
-        "seq": 3,
         "consent": {"categoryPreferences": {"analytics": True}},
     }
-    tracked = {"writeKey": "wk_shop", "batch": [person(5, context=context)]}
+    tracked = {"writeKey": "wk_shop", "batch": [person(5, context=context, seq=3)]}
     answer = httpx2.post(f"{site.url}/tw/e", json=tracked, headers=browser, timeout=30)
     assert [one["status"] for one in answer.json()["receipts"]] == ["accepted"]
     assert site.post({"batch": [person(3)]}, MARKS["unknown key"], origin="https://canary.example").status_code == 401
