@@ -72,7 +72,7 @@ def test_it_compares_mends_and_tells(tmp_path: Path) -> None:
 def test_whoever_ends_it_leaves_the_store_whole(made: ExporterSettings) -> None:
     async def scenario() -> None:
         async with site_of(made) as site:
-            await site.post([event(n * 100, anon=f"a{n % 150}", url="https://x.no/") for n in range(600)])
+            await site.post([event(n * 100, anon=f"a{n % 150}", url="https://x.no/") for n in range(2400)])
             await site.fold(at_once=1000)
             await site.shelf.make_profiles()
             before = await site.shelf.profiles()
