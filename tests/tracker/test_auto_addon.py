@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, Page
 from tests.tracker.conftest import GRANTED, Open
 from tests.tracker.recorder import Recorder, Reply
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.browsers]
 
 DOCS = Path(__file__).parents[2] / "docs" / "tracker" / "auto.md"
 # Neither links nor forms lead away.

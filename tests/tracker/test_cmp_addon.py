@@ -18,7 +18,7 @@ from tests.tracker.recorder import Recorder
 from tests.tracker.waiting import wait_until
 from tests.trackway.processes import collecting, stored
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.browsers]
 
 PURPOSES: Final = ("analytics", "personalization", "marketing_activation", "third_party_sharing")
 ALL: Final = dict.fromkeys(PURPOSES, True)

@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, Page
 from tests.tracker.conftest import GRANTED, Open
 from tests.tracker.recorder import Recorder
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("quick")]
+pytestmark = [pytest.mark.browser, pytest.mark.browsers, pytest.mark.usefixtures("quick")]
 
 DOCS = Path(__file__).parents[2] / "docs" / "tracker" / "engage.md"
 # Time stands still but for `later(ms)`, and a tab is hidden and seen again by `hide()` and `show()`.

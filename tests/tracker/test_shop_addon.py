@@ -14,7 +14,7 @@ from tests.tracker.recorder import Recorder
 from tests.tracker.waiting import wait_until
 from tests.trackway.processes import collecting, stored
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.browsers]
 quick = pytest.mark.usefixtures("quick")
 
 ITEM = {"item_id": "T-1", "item_name": "Tent 🏕", "price": 199.9, "quantity": 1}
