@@ -27,12 +27,8 @@ install-dev: .venv/.installed-dev
 test-deps: install-dev
 	tests/install-services
 
-# Tests mostly wait, so more at once than there are cores; in their own order, because xdist's, the modules with most
-# tests first, leaves the slowest for the end.
-AT_ONCE := -n 3 --no-loadscope-reorder
-
 test: test-deps
-	.venv/bin/python -m pytest $(AT_ONCE) --dist loadscope
+	.venv/bin/python -m pytest -n 2 --dist loadscope
 
 # The vendors' SDKs, unmodified, before a collector; writes the table in docs/sdks.md.
 sdks: test-deps
@@ -41,9 +37,11 @@ sdks: test-deps
 
 # The tracker's and the demo shop's whole list of tests in Chromium and Firefox: what `make test` has of them, and the
 # long ones.
+# These mostly wait, so more at once than there are cores; in their own order, because xdist's, the modules with most
+# tests first, leaves the slowest for the end.
 browsers: test-deps
 	tests/install-sdks
-	.venv/bin/python -m pytest $(AT_ONCE) --dist loadgroup -m 'browser or browsers' tests/demo tests/tracker
+	.venv/bin/python -m pytest -n 3 --no-loadscope-reorder --dist loadgroup -m 'browser or browsers' tests/demo tests/tracker
 
 # Services are killed and frozen by signal, so they are processes here, also where Docker runs.
 soak: export TRACKWAY_TEST_SERVICES = local
