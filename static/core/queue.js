@@ -50,7 +50,7 @@ export const admit = (event) =>
     wake(unsent()[19] || sizeOf(unsent()) > 16384 || isCommerce(event) ? 0 : 1000);
   });
 
-/** Keep the queue in bounds and copy it; others may take over the copy 3 s after the page has `left`, or after its next try. */
+/** Keep the queue in bounds and copy it; others may take over the copy 3 s after the page is `gone`, else after its next try. */
 export const keep = (gone) => {
   while (queue[EVENTS] || sizeOf(queue) > BYTES) finish(queue.find((event) => !isCommerce(event)) || queue[0], refused('too_many'));
   if (failures > 2) queue.map((event) => finish(event, is('queued', 'unreachable')));
